@@ -1,0 +1,324 @@
+"""The language of Heksher's type strings, such as `Sequence<Enum["a","b"]>`.
+
+A type string names what values a setting may have. `parse` reads one as the service does, `str()`
+of a type writes it as the service gives it back: no blanks, options sorted by their JSON text,
+everything outside ASCII escaped. Types are immutable, hashable, and equal when their canonical
+texts are; so `Enum[1]` and `Enum[true]` differ although Python says `1 == True`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+"""A JSON value as Python reads it."""
+
+Option: TypeAlias = "bool | int | float | str"
+"""One option of an `Enum` or `Flags` type."""
+
+PRIMITIVES: Final = ("int", "float", "str", "bool")
+"""The names of the four primitive types."""
+
+MIN_INT: Final = -(2**63)
+"""The least integer that the service can hold."""
+
+MAX_INT: Final = 2**64 - 1
+"""The greatest integer that the service can hold."""
+
+MAX_NESTING: Final = 200
+"""How many `Sequence` and `Mapping` may stand around each other."""
+
+_BLANKS: Final = " \t\r\n"
+
+
+class _EqualByText:
+    """What the types share: they are compared and hashed by their canonical text."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PrimitiveType(_EqualByText):
+    """One of `int`, `float`, `str` and `bool`.
+
+    Attributes:
+        name: The type string.
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if self.name not in PRIMITIVES:
+            raise ValueError(f"no primitive type is called {self.name!r}: {', '.join(PRIMITIVES)}")
+
+    def __str__(self) -> str:
+        return self.name
+
+    def accepts(self, raw: object) -> bool:
+        """Say whether the service takes the JSON value *raw* for this type."""
+        match self.name:
+            case "int":
+                return _fits_integer(raw) or (isinstance(raw, float) and raw.is_integer())
+            case "float":
+                return _fits_integer(raw) or isinstance(raw, float)
+            case "str":
+                return isinstance(raw, str) and _is_text(raw)
+            case _:
+                return isinstance(raw, bool)
+
+    def is_subtype_of(self, other: HeksherType) -> bool:
+        """Say whether every value of this type is one of *other*, as the service sees it."""
+        return self == other or (str(self), str(other)) == ("int", "float")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _OptionsType(_EqualByText):
+    """A type given by a list of options; duplicates are merged and the rest is sorted.
+
+    Options are duplicates when Python says that they are equal and either both or none of them is
+    a boolean; the first spelling stays.
+    """
+
+    options: tuple[Option, ...]
+    _keys: frozenset[Hashable] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        first_spellings: dict[Hashable, Option] = {}
+        for option in self.options:
+            _check_option(option)
+            first_spellings.setdefault(_key(option), option)
+        object.__setattr__(self, "options", tuple(sorted(first_spellings.values(), key=json.dumps)))
+        object.__setattr__(self, "_keys", frozenset(first_spellings))
+
+    @classmethod
+    def of(cls, options: Iterable[Option]) -> Self:
+        """Return the type of these options, in any order and with duplicates.
+
+        Raises:
+            ValueError: An option is no JSON primitive, or a number or text the service cannot hold.
+        """
+        return cls(tuple(options))
+
+    def _text(self, name: str) -> str:
+        return name + json.dumps(self.options, separators=(",", ":"))
+
+    def _has(self, raw: object) -> bool:
+        return isinstance(raw, (bool, int, float, str)) and _key(raw) in self._keys
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EnumType(_OptionsType):
+    """Exactly one of a list of options.
+
+    Attributes:
+        options: The options, merged and sorted by their JSON text.
+    """
+
+    def __str__(self) -> str:
+        return self._text("Enum")
+
+    def accepts(self, raw: object) -> bool:
+        """Say whether *raw* is one of the options (`1.0` is `1`, `true` is not)."""
+        return self._has(raw)
+
+    def is_subtype_of(self, other: HeksherType) -> bool:
+        """Say whether *other* is an `Enum` with all options of this one."""
+        return isinstance(other, EnumType) and self._keys <= other._keys
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FlagsType(_OptionsType):
+    """Any number of a list of options, in any order, each at most once.
+
+    Attributes:
+        options: The options, merged and sorted by their JSON text.
+    """
+
+    def __str__(self) -> str:
+        return self._text("Flags")
+
+    def accepts(self, raw: object) -> bool:
+        """Say whether *raw* is a list of options without repeats.
+
+        Here, unlike among options, `1`, `1.0` and `true` do repeat each other.
+        """
+        if not isinstance(raw, list) or not all(map(self._has, raw)):
+            return False
+        return len(set(raw)) == len(raw)
+
+    def is_subtype_of(self, other: HeksherType) -> bool:
+        """Say whether *other* is a `Flags` with all options of this one."""
+        return isinstance(other, FlagsType) and self._keys <= other._keys
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SequenceType(_EqualByText):
+    """A list whose elements all have one type.
+
+    Attributes:
+        element: The type of each element.
+    """
+
+    element: HeksherType
+
+    def __str__(self) -> str:
+        return f"Sequence<{self.element}>"
+
+    def accepts(self, raw: object) -> bool:
+        """Say whether *raw* is a list of accepted elements."""
+        return isinstance(raw, list) and all(map(self.element.accepts, raw))
+
+    def is_subtype_of(self, other: HeksherType) -> bool:
+        """Say whether *other* is a `Sequence` whose elements this one's are a subtype of."""
+        return isinstance(other, SequenceType) and self.element.is_subtype_of(other.element)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MappingType(_EqualByText):
+    """An object with any keys, whose values all have one type.
+
+    Attributes:
+        element: The type of each value.
+    """
+
+    element: HeksherType
+
+    def __str__(self) -> str:
+        return f"Mapping<{self.element}>"
+
+    def accepts(self, raw: object) -> bool:
+        """Say whether *raw* is an object of accepted values."""
+        if not isinstance(raw, dict) or not all(isinstance(k, str) and _is_text(k) for k in raw):
+            return False
+        return all(map(self.element.accepts, raw.values()))
+
+    def is_subtype_of(self, other: HeksherType) -> bool:
+        """Say whether *other* is a `Mapping` whose values this one's are a subtype of."""
+        return isinstance(other, MappingType) and self.element.is_subtype_of(other.element)
+
+
+HeksherType: TypeAlias = PrimitiveType | EnumType | FlagsType | SequenceType | MappingType
+"""Any type of a setting."""
+
+_CONTAINERS: Final[dict[str, type[SequenceType | MappingType]]] = {
+    "Sequence": SequenceType,
+    "Mapping": MappingType,
+}
+
+
+def parse(text: str) -> HeksherType:
+    """Return the type that a type string names.
+
+    Blanks may stand after `Enum`, `Flags`, `Sequence` and `Mapping`, inside `<>`, and around the
+    parts of a list of options. Numbers among the options are read as the service reads them: an
+    integer that does not fit into 64 bits becomes a float.
+
+    Raises:
+        ValueError: The service would refuse this text; the message says where it goes wrong.
+    """
+    containers: list[type[SequenceType | MappingType]] = []
+    while enclosing := _unwrap(text):
+        container, text = enclosing
+        containers.append(container)
+        if len(containers) > MAX_NESTING:
+            raise ValueError(f"more than {MAX_NESTING} Sequence and Mapping around each other")
+    result: HeksherType = _parse_innermost(text)
+    for container in reversed(containers):
+        result = container(result)
+    return result
+
+
+def _unwrap(text: str) -> tuple[type[SequenceType | MappingType], str] | None:
+    for name, container in _CONTAINERS.items():
+        bracketed = text.removeprefix(name).lstrip(_BLANKS)
+        if text.startswith(name) and bracketed.startswith("<") and bracketed.endswith(">"):
+            return container, bracketed[1:-1].strip(_BLANKS)
+    return None
+
+
+def _parse_innermost(text: str) -> PrimitiveType | EnumType | FlagsType:
+    if text in PRIMITIVES:
+        return PrimitiveType(text)
+    if text.startswith("Enum"):
+        return EnumType.of(_parse_options(text, text.removeprefix("Enum")))
+    if text.startswith("Flags"):
+        return FlagsType.of(_parse_options(text, text.removeprefix("Flags")))
+    raise ValueError(f"cannot resolve setting type {text}")
+
+
+def _parse_options(text: str, options: str) -> list[Any]:
+    try:
+        parsed = json.loads(
+            options, parse_int=_parse_int, parse_float=_parse_float, parse_constant=_refuse_constant
+        )
+    except RecursionError:
+        raise ValueError(f"the options of {text[:50]}... are nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"the options of {text} are no JSON list: {error}") from error
+    if not isinstance(parsed, list):
+        raise ValueError(f"the options of {text} must be a JSON list, not {options}")
+    return parsed
+
+
+def _parse_int(digits: str) -> int | float:
+    # 20 digits and a sign hold every integer of 64 bits; int() itself refuses thousands of digits.
+    if len(digits) <= 21 and MIN_INT <= (number := int(digits)) <= MAX_INT:
+        return number
+    return _parse_float(digits)
+
+
+def _parse_float(digits: str) -> float:
+    if math.isinf(number := float(digits)):
+        raise ValueError(f"the number {digits[:30]} is out of range")
+    return number
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+def _key(option: Option) -> Hashable:
+    return isinstance(option, bool), option
+
+
+def _check_option(option: object) -> None:
+    match option:
+        case bool():
+            fits = True
+        case int():
+            fits = _fits_integer(option)
+        case float():
+            fits = math.isfinite(option)
+        case str():
+            fits = _is_text(option)
+        case _:
+            raise ValueError(f"an option must be a string, number or boolean, not {option!r}")
+    if not fits:
+        raise ValueError(f"the service cannot hold the option {option!r}")
+
+
+def _fits_integer(raw: object) -> bool:
+    return isinstance(raw, int) and not isinstance(raw, bool) and MIN_INT <= raw <= MAX_INT
+
+
+def _is_text(raw: str) -> bool:
+    """Say whether *raw* can be written as UTF-8, which lone surrogates cannot."""
+    try:
+        raw.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
