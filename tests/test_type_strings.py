@@ -162,7 +162,6 @@ def test_types_that_python_takes_for_equal_differ() -> None:
     types: list[HeksherType] = [
         EnumType.of([1]),
         EnumType.of([True]),
-        EnumType.of([1.0]),
         EnumType.of(["1"]),
         FlagsType.of([1]),
         PrimitiveType("int"),
@@ -172,6 +171,11 @@ def test_types_that_python_takes_for_equal_differ() -> None:
 
     assert len(set(types)) == len(types)
     assert not any(heksher_type == str(heksher_type) for heksher_type in types)
+
+
+def test_spellings_of_a_number_are_the_same_type_as_for_the_service() -> None:
+    assert parse("Enum [3, 2.0,1 ]") == parse("Enum[1,2,3]")
+    assert hash(parse("Flags[1.0]")) == hash(parse("Flags[1]"))
 
 
 def test_options_are_merged_and_sorted_however_they_are_given() -> None:

@@ -2,8 +2,9 @@
 
 A type string names what values a setting may have. `parse` reads one as the service does, `str()`
 of a type writes it as the service gives it back: no blanks, options sorted by their JSON text,
-everything outside ASCII escaped. Types are immutable, hashable, and equal when their canonical
-texts are; so `Enum[1]` and `Enum[true]` differ although Python says `1 == True`.
+everything outside ASCII escaped. Types are immutable, hashable, and equal when the service takes
+a declaration of one for a declaration of the other: `Enum[1]` is `Enum[1.0]`, but not `Enum[true]`
+although Python says `1 == True`.
 """
 
 from __future__ import annotations
@@ -37,22 +38,8 @@ MAX_NESTING: Final = 200
 _BLANKS: Final = " \t\r\n"
 
 
-class _EqualByText:
-    """What the types share: they are compared and hashed by their canonical text."""
-
-    __slots__ = ()
-
-    def __eq__(self, other: object) -> bool:
-        if type(self) is not type(other):
-            return NotImplemented
-        return str(self) == str(other)
-
-    def __hash__(self) -> int:
-        return hash(str(self))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PrimitiveType(_EqualByText):
+@dataclass(frozen=True, slots=True)
+class PrimitiveType:
     """One of `int`, `float`, `str` and `bool`.
 
     Attributes:
@@ -82,18 +69,20 @@ class PrimitiveType(_EqualByText):
 
     def is_subtype_of(self, other: HeksherType) -> bool:
         """Say whether every value of this type is one of *other*, as the service sees it."""
-        return self == other or (str(self), str(other)) == ("int", "float")
+        if not isinstance(other, PrimitiveType):
+            return False
+        return self.name == other.name or (self.name, other.name) == ("int", "float")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _OptionsType(_EqualByText):
+@dataclass(frozen=True, slots=True)
+class _OptionsType:
     """A type given by a list of options; duplicates are merged and the rest is sorted.
 
     Options are duplicates when Python says that they are equal and either both or none of them is
     a boolean; the first spelling stays.
     """
 
-    options: tuple[Option, ...]
+    options: tuple[Option, ...] = field(compare=False)
     _keys: frozenset[Hashable] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -120,7 +109,7 @@ class _OptionsType(_EqualByText):
         return isinstance(raw, (bool, int, float, str)) and _key(raw) in self._keys
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class EnumType(_OptionsType):
     """Exactly one of a list of options.
 
@@ -140,7 +129,7 @@ class EnumType(_OptionsType):
         return isinstance(other, EnumType) and self._keys <= other._keys
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class FlagsType(_OptionsType):
     """Any number of a list of options, in any order, each at most once.
 
@@ -165,8 +154,8 @@ class FlagsType(_OptionsType):
         return isinstance(other, FlagsType) and self._keys <= other._keys
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SequenceType(_EqualByText):
+@dataclass(frozen=True, slots=True)
+class SequenceType:
     """A list whose elements all have one type.
 
     Attributes:
@@ -187,8 +176,8 @@ class SequenceType(_EqualByText):
         return isinstance(other, SequenceType) and self.element.is_subtype_of(other.element)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MappingType(_EqualByText):
+@dataclass(frozen=True, slots=True)
+class MappingType:
     """An object with any keys, whose values all have one type.
 
     Attributes:
