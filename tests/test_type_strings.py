@@ -50,6 +50,7 @@ CANONICAL = [
     ("Enum [ 2 , 1 ] ", "Enum[1,2]"),
     ("Flags\t[2,1]\n", "Flags[1,2]"),
     ("Sequence <float>", "Sequence<float>"),
+    ("Sequence<int>\n", "Sequence<int>"),
     ("Mapping< Sequence< bool > >", "Mapping<Sequence<bool>>"),
     ('Mapping<Flags["b","a"]>', 'Mapping<Flags["a","b"]>'),
     ('Sequence<Enum["<",">"]>', 'Sequence<Enum["<",">"]>'),
@@ -58,7 +59,7 @@ CANONICAL = [
 REFUSED = [
     "", "Foo", "Int", "integer", " int", "int ", "int\n", "list", "null", "Set<int>", "Flag[1,2]",
     "Sequence", "Sequence<", "Sequence<>", "Sequence>", "Sequence<int", "Sequence<int>>",
-    "Sequence<Foo>", "Sequence[int]", "sequence<int>", "Sequence<int> ", " Sequence<int>",
+    "Sequence<Foo>", "Sequence[int]", "sequence<int>", "Sequence<int> ", "Sequence<i\nnt>", " Sequence<int>",
     "Sequence<Enum[[1]]>", "Mapping<int", "Mapping<str,int>", "Mapping<>", "Mappings<int>",
     "Enum", "Enum[", "Enum[[1]]", "Enum[{}]", "Enum[null]", "Enum{}", "Enum[1,]", "Enum['a']",
     "Enum[a]", "Enum<1>", "Enum5", 'Enum"a"', "Enum[1]x", "Enum[NaN]", "Enum[Infinity]",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
@@ -35,7 +36,8 @@ MAX_INT: Final = 2**64 - 1
 MAX_NESTING: Final = 200
 """How many `Sequence` and `Mapping` may stand around each other."""
 
-_BLANKS: Final = " \t\r\n"
+# As elsewhere in the service, one line feed may end the text.
+_ENCLOSED: Final = re.compile(r"(Sequence|Mapping)\s*<(.*)>\n?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,10 +234,8 @@ def parse(text: str) -> HeksherType:
 
 
 def _unwrap(text: str) -> tuple[type[SequenceType | MappingType], str] | None:
-    for name, container in _CONTAINERS.items():
-        bracketed = text.removeprefix(name).lstrip(_BLANKS)
-        if text.startswith(name) and bracketed.startswith("<") and bracketed.endswith(">"):
-            return container, bracketed[1:-1].strip(_BLANKS)
+    if found := _ENCLOSED.fullmatch(text):
+        return _CONTAINERS[found[1]], found[2].strip()
     return None
 
 
@@ -243,9 +243,9 @@ def _parse_innermost(text: str) -> PrimitiveType | EnumType | FlagsType:
     if text in PRIMITIVES:
         return PrimitiveType(text)
     if text.startswith("Enum"):
-        return EnumType.of(_parse_options(text, text.removeprefix("Enum")))
+        return EnumType.of(_parse_options(text, text.removeprefix("Enum").lstrip()))
     if text.startswith("Flags"):
-        return FlagsType.of(_parse_options(text, text.removeprefix("Flags")))
+        return FlagsType.of(_parse_options(text, text.removeprefix("Flags").lstrip()))
     raise ValueError(f"cannot resolve setting type {text}")
 
 
@@ -295,7 +295,9 @@ def _check_option(option: object) -> None:
         case str():
             fits = _is_text(option)
         case _:
-            raise ValueError(f"an option must be a string, number or boolean, not {option!r}")
+            raise ValueError(
+                f"an option must be a string, number or boolean, not {type(option).__name__}"
+            )
     if not fits:
         raise ValueError(f"the service cannot hold the option {option!r}")
 
