@@ -1,1 +1,59 @@
-"""Heksher."""
+"""Dynamic, context-dependent settings, typed by pydantic and resolved in memory."""
+
+from heksher.exceptions import (
+    ClientClosed,
+    ClientStateError,
+    DeclarationError,
+    HeksherError,
+    InvalidContext,
+    InvalidSetting,
+    InvalidSettingType,
+    InvalidValue,
+    MissingContextAttribute,
+    MissingContextFeature,
+    ServiceError,
+    ServiceStatusError,
+    ServiceUnavailable,
+    UnexpectedResponse,
+    UnknownSetting,
+    UsageError,
+)
+from heksher.settings.context import bind_context
+from heksher.settings.explaining import Resolution
+from heksher.settings.explicit_types import (
+    HeksherEnum,
+    HeksherFlags,
+    HeksherMapping,
+    HeksherSequence,
+)
+from heksher.settings.registry import pinned
+from heksher.settings.setting import Setting
+from heksher.settings.setting_type import SettingType
+
+__all__ = [
+    "ClientClosed",
+    "ClientStateError",
+    "DeclarationError",
+    "HeksherEnum",
+    "HeksherError",
+    "HeksherFlags",
+    "HeksherMapping",
+    "HeksherSequence",
+    "InvalidContext",
+    "InvalidSetting",
+    "InvalidSettingType",
+    "InvalidValue",
+    "MissingContextAttribute",
+    "MissingContextFeature",
+    "Resolution",
+    "ServiceError",
+    "ServiceStatusError",
+    "ServiceUnavailable",
+    "Setting",
+    "SettingType",
+    "UnexpectedResponse",
+    "UnknownSetting",
+    "UsageError",
+    "bind_context",
+    "pinned",
+]

@@ -1,1 +1,1 @@
-"""Settings core."""
+"""The core: declaring, decoding and resolving settings. Pure: no I/O, no client needed."""

@@ -1,0 +1,218 @@
+"""From a setting's raw default and rules, as a query answers them, to its next rule set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from sys import intern
+from typing import TYPE_CHECKING, Any, Final
+
+from heksher.settings.frozen import freeze
+from heksher.settings.rules import (
+    CompiledRule,
+    Origin,
+    Rejection,
+    Rule,
+    RuleSet,
+    Tier,
+    in_precedence,
+)
+from heksher.settings.values import Coercion, Rejected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from heksher.settings.setting import Setting
+    from heksher.settings.values import Json
+
+    RawRule = tuple[int, Sequence[Sequence[str]], Json]
+
+_NO_VALUE: Final = object()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompileOptions:
+    """What else decides how raw rules are read.
+
+    Attributes:
+        feature_order: The service's order of context features.
+        use_local_default: Whether the declared default counts whatever the service's is. (Where it
+            is false, the service's counts if it decodes.)
+        is_tracked: Tells whether a condition, a feature and a value, is tracked; `None` for all.
+    """
+
+    feature_order: Sequence[str]
+    use_local_default: bool = False
+    is_tracked: Callable[[str, str], bool] | None = None
+
+
+def compile_rule_set(
+    setting: Setting[Any, ...],
+    default: Json,
+    rules: Iterable[RawRule],
+    *,
+    previous: RuleSet[Any] | None,
+    options: CompileOptions,
+) -> RuleSet[Any]:
+    """Compile what a query answered for one setting.
+
+    One bad value harms only itself: a rule whose value is rejected keeps the value that it had in
+    *previous*, or is left out if it had none; a rejected default is replaced by the former one, or
+    by the declared one.
+
+    Args:
+        setting: Whose rules they are.
+        default: The service's default, raw.
+        rules: Each rule's id, its conditions (pairs of a feature and a value), its raw value.
+        previous: What was read until now.
+        options: What else counts.
+    """
+    return _Compilation(setting, previous, options).compile(default, rules)
+
+
+class _Compilation:
+    """One setting being compiled: the tiers so far, and what went wrong so far."""
+
+    def __init__(
+        self, setting: Setting[Any, ...], previous: RuleSet[Any] | None, options: CompileOptions
+    ) -> None:
+        self._setting = setting
+        self._previous = previous
+        self._options = options
+        self._positions = {name: place for place, name in enumerate(setting.configurable_features)}
+        self._tiers: dict[tuple[int, ...], Tier[Any]] = {}
+        self._coercions: dict[int | None, tuple[Coercion, ...]] = {}
+        self._rejections: list[Rejection] = []
+        self._former_rules: dict[int, CompiledRule] | None = None
+        self._foreign = 0
+
+    def compile(self, raw_default: Json, rules: Iterable[RawRule]) -> RuleSet[Any]:
+        default, origin = self._default(raw_default)
+        for rule_id, conditions, raw in rules:
+            self._add(rule_id, conditions, raw)
+        features = self._setting.configurable_features
+        return RuleSet(
+            features,
+            in_precedence(list(self._tiers.values()), features, self._options.feature_order),
+            default,
+            origin,
+            coercions=self._coercions,
+            rejections=tuple(self._rejections),
+            foreign=self._foreign,
+        )
+
+    def _default(self, raw: Json) -> tuple[Any, Origin]:
+        value = self._read(raw, None)
+        if self._options.use_local_default:
+            return self._setting.default_value, Origin.LOCAL_DEFAULT
+        if value is not _NO_VALUE:
+            return value, Origin.SERVICE_DEFAULT
+        former = self._previous
+        if former is not None and former.default_origin is Origin.SERVICE_DEFAULT:
+            return former.default, former.default_origin
+        return self._setting.default_value, Origin.LOCAL_DEFAULT
+
+    def _add(self, rule_id: int, conditions: Sequence[Sequence[str]], raw: Json) -> None:
+        placed = self._place(conditions)
+        if placed is None:
+            return
+        positions, key = placed
+        value = self._read(raw, (rule_id, conditions))
+        if value is _NO_VALUE:
+            value = self._former_value(rule_id, conditions)
+            if value is _NO_VALUE:
+                return
+        tier = self._tiers.get(positions)
+        if tier is None:
+            tier = self._tiers[positions] = Tier(positions)
+        if key in tier.values:
+            former = tier.replace(key, value, rule_id)
+            self._reject(former, f"rule {rule_id} has the same conditions and is newer")
+        else:
+            tier.values[key] = value
+            tier.rule_ids.append(rule_id)
+
+    def _place(self, conditions: Sequence[Sequence[str]]) -> tuple[tuple[int, ...], Any] | None:
+        """Return a rule's positions and key, or `None` where it does not concern this program."""
+        is_tracked, positions = self._options.is_tracked, self._positions
+        try:
+            if len(conditions) == 1:
+                ((feature, value),) = conditions
+                placed: tuple[tuple[int, ...], Any] = ((positions[feature],), intern(value))
+            else:
+                pairs = sorted(
+                    [(positions[feature], intern(value)) for feature, value in conditions]
+                )
+                placed = (tuple([pair[0] for pair in pairs]), tuple([pair[1] for pair in pairs]))
+        except KeyError:
+            self._foreign += 1
+            return None
+        if is_tracked and not all(is_tracked(feature, value) for feature, value in conditions):
+            return None
+        return placed
+
+    def _read(self, raw: Json, rule: tuple[int, Sequence[Sequence[str]]] | None) -> Any:
+        """Return the value of *raw*, or `_NO_VALUE` after reporting why there is none."""
+        setting = self._setting
+        coercions: list[Coercion] = []
+        rule_id = None if rule is None else rule[0]
+        try:
+            value = setting.decoder.decode(raw, coercions)
+            if not coercions and not setting.validators:
+                return value
+            source = None if rule is None else _rule(*rule, raw)
+            if coercions:
+                value = self._coerced(value, raw, coercions, source)
+                self._coercions[rule_id] = tuple(coercions)
+            return self._validated(value, source)
+        except Rejected as rejected:
+            self._reject(rule_id, str(rejected))
+            return _NO_VALUE
+
+    def _coerced(
+        self, value: Any, raw: Json, coercions: Sequence[Coercion], rule: Rule | None
+    ) -> Any:
+        on_coerce = self._setting.on_coerce
+        if on_coerce is None:
+            raise Rejected(f"it would have to be coerced: {coercions[0]}")
+        called = _called("on_coerce", on_coerce, value, raw, tuple(coercions), rule, self._setting)
+        return value if called is value else self._conforming("on_coerce", called)
+
+    def _validated(self, value: Any, rule: Rule | None) -> Any:
+        for validator in self._setting.validators:
+            name = f"validator {getattr(validator, '__name__', type(validator).__name__)}"
+            called = _called(name, validator, value, rule, self._setting)
+            if called is not value:
+                value = self._conforming(name, called)
+        return value
+
+    def _conforming(self, name: str, value: Any) -> Any:
+        """Return what a user's function returned, read-only and of the setting's own type."""
+        decoder = self._setting.decoder
+        try:
+            return decoder.decode(decoder.encode(freeze(value)), [])
+        except Rejected as rejected:
+            raise Rejected(f"{name} returned what the setting cannot have: {rejected}") from None
+
+    def _former_value(self, rule_id: int, conditions: Sequence[Sequence[str]]) -> Any:
+        if self._former_rules is None:
+            former = self._previous.rules() if self._previous else ()
+            self._former_rules = {rule.rule_id: rule for rule in former}
+        rule = self._former_rules.get(rule_id)
+        if rule is not None and set(rule.conditions) == {(one[0], one[1]) for one in conditions}:
+            return rule.value
+        return _NO_VALUE
+
+    def _reject(self, rule_id: int | None, reason: str) -> None:
+        self._rejections.append(Rejection(self._setting.name, rule_id, reason))
+
+
+def _rule(rule_id: int, conditions: Sequence[Sequence[str]], raw: Json) -> Rule:
+    return Rule(rule_id, tuple([(one[0], one[1]) for one in conditions]), raw)
+
+
+def _called(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except Exception as error:  # noqa: BLE001  # one bad callback must harm one value only
+        # Its text stays out: it may quote the value.
+        raise Rejected(f"{name} raised {type(error).__name__}") from None

@@ -1,0 +1,139 @@
+"""Context features: where the value of one comes from when a call does not give it.
+
+Given in the call, else bound by `bind_context`, else the client's default.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from contextvars import ContextVar
+from enum import Enum
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+from heksher.exceptions import InvalidContext
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+FeatureDefault: TypeAlias = "str | ContextVar[str] | Callable[[], str | None]"
+"""What a client's default for a context feature may be."""
+
+_FEATURE_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
+
+
+class Absent(Enum):
+    """The type of `ABSENT`, so that type checkers can tell it from `None`."""
+
+    ABSENT = "not given"
+
+    def __repr__(self) -> str:
+        return "<not given>"
+
+
+ABSENT: Final = Absent.ABSENT
+"""Stands for "not given", where `None` says "explicitly none"."""
+
+NOTHING_BOUND: Final[Mapping[str, str | None]] = {}
+
+bound_features: Final[ContextVar[Mapping[str, str | None]]] = ContextVar(
+    "heksher.bound_features", default=NOTHING_BOUND
+)
+"""The features that `bind_context` has bound for the current task or thread."""
+
+
+@contextmanager
+def bind_context(**features: str | None) -> Iterator[None]:
+    """Give context features their values until the `with` block ends.
+
+    Binds for the current task or thread only; tasks started inside inherit it. Nested blocks add
+    up, the inner one wins. A call's own arguments win over both. `None` says "no such thing", so
+    that rules with a condition on the feature do not match.
+
+    Args:
+        **features: Values by context feature.
+    """
+    token = bound_features.set({**bound_features.get(), **features})
+    try:
+        yield
+    finally:
+        bound_features.reset(token)
+
+
+class DefaultKind(Enum):
+    """How a client's default for a context feature is read."""
+
+    NONE = "none"
+    CONSTANT = "constant"
+    VARIABLE = "variable"
+    FUNCTION = "function"
+
+
+class DefaultSource(NamedTuple):
+    """One context feature's default, and how it is read."""
+
+    kind: DefaultKind
+    source: object
+
+
+NO_DEFAULT: Final = DefaultSource(DefaultKind.NONE, None)
+
+
+def default_source(feature: str, default: object) -> DefaultSource:
+    """Tell how *default*, a client's default for *feature*, is read.
+
+    Raises:
+        InvalidContext: It is neither a string, a `ContextVar`, nor a function.
+    """
+    if isinstance(default, str):
+        return DefaultSource(DefaultKind.CONSTANT, default)
+    if isinstance(default, ContextVar):
+        return DefaultSource(DefaultKind.VARIABLE, default.get)
+    if callable(default):
+        return DefaultSource(DefaultKind.FUNCTION, default)
+    raise InvalidContext(
+        f"the default of context feature {feature!r} is {type(default).__name__}: give a str,"
+        " a ContextVar, or a function of no argument that returns one"
+    )
+
+
+def read_default(default: DefaultSource) -> object:
+    """Return the value of a client's default now, or `ABSENT` if it has none."""
+    if default.kind is DefaultKind.NONE:
+        return ABSENT
+    if default.kind is DefaultKind.CONSTANT:
+        return default.source
+    read: Callable[..., object] = default.source  # type: ignore[assignment]  # the kind says so
+    return read(ABSENT) if default.kind is DefaultKind.VARIABLE else read()
+
+
+def check_features(features: object, *, whose: str) -> tuple[str, ...]:
+    """Return *features* as a tuple, checked.
+
+    Args:
+        features: Names of context features.
+        whose: Whom they belong to, in words, for the message.
+
+    Raises:
+        InvalidContext: There is none, or one is misnamed or named twice.
+    """
+    if isinstance(features, (str, bytes)) or not hasattr(features, "__iter__"):
+        raise InvalidContext(
+            f"the context features of {whose} are {type(features).__name__}: give a list of"
+            ' names, such as ["environment", "user"]'
+        )
+    names: tuple[object, ...] = tuple(features)
+    if not names:
+        raise InvalidContext(f'{whose} has no context feature: name at least one, such as ["user"]')
+    for name in names:
+        if not isinstance(name, str) or _FEATURE_NAME.fullmatch(name) is None:
+            raise InvalidContext(
+                f"{name!r} in the context features of {whose} is no feature name: use letters,"
+                " digits and _ only"
+            )
+    repeated = sorted({str(name) for name in names if names.count(name) > 1})
+    if repeated:
+        raise InvalidContext(
+            f"the context features of {whose} name {repeated} twice: once is enough"
+        )
+    return tuple([str(name) for name in names])

@@ -1,0 +1,239 @@
+"""Why a setting has the value that it has: `Resolution`, what `Setting.explain` returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pydantic_core import to_jsonable_python
+
+from heksher.settings.context import ABSENT, NO_DEFAULT, bound_features, read_default
+from heksher.settings.rules import Origin
+from heksher.settings.state import Overlay, rule_set_in
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from heksher.settings.registry import Registry
+    from heksher.settings.rules import CompiledRule, Condition, Rejection
+    from heksher.settings.setting import Setting
+    from heksher.settings.state import Snapshot, Source, StateContent
+    from heksher.settings.values import Coercion
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class FeatureSource(Enum):
+    """Where a context feature's value came from."""
+
+    ARGUMENT = "argument"
+    BOUND = "bound context"
+    DEFAULT = "client default"
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureValue:
+    """One context feature of a read.
+
+    Attributes:
+        feature: The feature.
+        value: Its value; `None` for none.
+        source: Where that came from.
+    """
+
+    feature: str
+    value: object
+    source: FeatureSource
+
+    def __str__(self) -> str:
+        note = ""
+        if self.value is not None and not isinstance(self.value, str):
+            note = f", a {type(self.value).__name__}, which matches nothing: give a str"
+        return f"{self.feature}={self.value!r} ({self.source.value}{note})"
+
+
+@dataclass(frozen=True, slots=True)
+class Outranked:
+    """A rule that matched too, but lost.
+
+    Attributes:
+        rule_id: The rule.
+        conditions: Its conditions.
+        reason: Why another rule wins.
+    """
+
+    rule_id: int
+    conditions: tuple[Condition, ...]
+    reason: str
+
+    def __str__(self) -> str:
+        return f"rule {self.rule_id} ({_shown(self.conditions)}) {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution(Generic[T_co]):
+    """A setting's value for one context, and why it is that value.
+
+    `str()` of it is a short answer to that question.
+
+    Attributes:
+        setting_name: The setting.
+        value: The value, the very one that `get` returns.
+        origin: Where it came from.
+        rule_id: The rule that it came from, if it is from one.
+        conditions: That rule's conditions.
+        outranked: The other rules that matched, the highest precedence first.
+        context: The context features that were used, and where each one's value came from.
+        feature_order: The service's order of context features, which decides between rules.
+        coercions: What had to be left out of the value, since it did not fit.
+        rejections: The service's values for this setting that were not taken.
+        source: Where the rules came from: the service, a snapshot, or nowhere yet.
+        age: Seconds since the service last confirmed them.
+    """
+
+    setting_name: str
+    value: T_co
+    origin: Origin
+    rule_id: int | None
+    conditions: tuple[Condition, ...]
+    outranked: tuple[Outranked, ...]
+    context: tuple[FeatureValue, ...]
+    feature_order: tuple[str, ...]
+    coercions: tuple[Coercion, ...]
+    rejections: tuple[Rejection, ...]
+    source: Source
+    age: float
+
+    def __str__(self) -> str:
+        because = f"the {self.origin.value}"
+        if self.rule_id is not None:
+            because = f"rule {self.rule_id} ({_shown(self.conditions)})"
+        lines = [
+            f"{self.setting_name} = {self.value!r}, from {because}",
+            f"  context: {', '.join(str(one) for one in self.context)}",
+            *(f"  {one}" for one in self.outranked),
+            *(f"  left out: {one}" for one in self.coercions),
+            *(f"  {one}" for one in self.rejections),
+            f"  rules from: {self.source.value}, {self.age:.1f} s old",
+        ]
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it as plain dicts, lists, strings and numbers, for `json.dumps`.
+
+        The value is written as pydantic dumps it.
+        """
+        return {
+            "setting": self.setting_name,
+            "value": to_jsonable_python(self.value, fallback=str),
+            "origin": self.origin.value,
+            "rule_id": self.rule_id,
+            "conditions": dict(self.conditions),
+            "outranked": [
+                {"rule_id": one.rule_id, "conditions": dict(one.conditions), "reason": one.reason}
+                for one in self.outranked
+            ],
+            "context": {
+                one.feature: {
+                    "value": to_jsonable_python(one.value, fallback=str),
+                    "source": one.source.value,
+                }
+                for one in self.context
+            },
+            "feature_order": list(self.feature_order),
+            "coercions": [{"path": one.path, "reason": one.reason} for one in self.coercions],
+            "rejections": [
+                {"rule_id": one.rule_id, "reason": one.reason} for one in self.rejections
+            ],
+            "source": self.source.value,
+            "age": self.age,
+        }
+
+
+def explain(
+    setting: Setting[T_co, ...], registry: Registry, given: Mapping[str, Any]
+) -> Resolution[T_co]:
+    """Read *setting* as `get` does, and return the value with the reasons for it.
+
+    Args:
+        setting: What to read.
+        registry: Where it is declared.
+        given: The call's own arguments.
+    """
+    with registry.pinned():
+        if not given.keys() <= set(setting.configurable_features):
+            setting.get(**given)
+        content: StateContent = registry.current_state()[0]
+        context = tuple(
+            [
+                _feature_value(setting, name, given, content)
+                for name in setting.configurable_features
+            ]
+        )
+        values = {one.feature: one.value for one in context}
+        return _resolution(setting, registry, context, setting.get(**values))
+
+
+def _feature_value(
+    setting: Setting[Any, ...], feature: str, given: Mapping[str, Any], content: StateContent
+) -> FeatureValue:
+    if given.get(feature, ABSENT) is not ABSENT:
+        return FeatureValue(feature, given[feature], FeatureSource.ARGUMENT)
+    bound = bound_features.get()
+    if feature in bound:
+        return FeatureValue(feature, bound[feature], FeatureSource.BOUND)
+    value = read_default(content.defaults.get(feature, NO_DEFAULT))
+    if value is ABSENT:
+        raise setting.missing(feature)
+    return FeatureValue(feature, value, FeatureSource.DEFAULT)
+
+
+def _resolution(
+    setting: Setting[T_co, ...], registry: Registry, context: tuple[FeatureValue, ...], value: Any
+) -> Resolution[T_co]:
+    state = registry.current_state()
+    snapshot: Snapshot = state[0].snapshot
+    rule_set = rule_set_in(state, setting)
+    view = registry.view.get()
+    overridden = isinstance(view, Overlay) and setting.index in view.values
+    matches = rule_set.matching([one.value for one in context])
+    winner = matches[0] if matches and not overridden else None
+    origin = rule_set.default_origin if winner is None else Origin.RULE
+    coercions = rule_set.coercions.get(winner.rule_id if winner else None, ())
+    return Resolution(
+        setting_name=setting.name,
+        value=value,
+        origin=Origin.OVERRIDE if overridden else origin,
+        rule_id=winner.rule_id if winner else None,
+        conditions=winner.conditions if winner else (),
+        outranked=tuple(
+            [
+                _outranked(one, winner, snapshot.feature_order)
+                for one in matches
+                if one is not winner
+            ]
+        ),
+        context=context,
+        feature_order=snapshot.feature_order,
+        coercions=() if overridden else coercions,
+        rejections=rule_set.rejections,
+        source=snapshot.source,
+        age=monotonic() - snapshot.taken_at,
+    )
+
+
+def _outranked(
+    rule: CompiledRule, winner: CompiledRule | None, feature_order: tuple[str, ...]
+) -> Outranked:
+    if winner is None:
+        return Outranked(rule.rule_id, rule.conditions, "gave way to the override")
+    own = {feature for feature, _ in rule.conditions}
+    decisive = [feature for feature in reversed(feature_order) if feature not in own]
+    wins_by = next((one for one in decisive if one in dict(winner.conditions)), "a later feature")
+    return Outranked(rule.rule_id, rule.conditions, f"gave way: it has no condition on {wins_by}")
+
+
+def _shown(conditions: tuple[Condition, ...]) -> str:
+    return ", ".join(f"{feature}={value}" for feature, value in conditions) or "always"

@@ -1,0 +1,119 @@
+"""heksher-py's explicit types: `HeksherEnum`, `HeksherFlags`, `HeksherSequence`, `HeksherMapping`.
+
+An annotation says the same in fewer words; these are for code that builds types at run time.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+from enum import Enum, Flag
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from heksher.exceptions import InvalidSettingType
+from heksher.settings.options import EnumDecoder, FlagDecoder, enum_options
+from heksher.settings.setting_type import Conversion, SettingType
+from heksher.settings.types import decoder_of
+from heksher.settings.values import (
+    Coercion,
+    Decoder,
+    MappingDecoder,
+    Rejected,
+    SequenceDecoder,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+E = TypeVar("E", bound=Enum)
+F = TypeVar("F", bound=Flag)
+
+
+class _DecodedType(SettingType[T]):
+    """An explicit type with one of the decoders that annotations have."""
+
+    def __init__(self, make_decoder: Callable[[], Decoder]) -> None:
+        try:
+            self._decoder = make_decoder()
+        except Rejected as rejected:
+            raise InvalidSettingType(f"{type(self).__name__}: {rejected.reason}") from None
+
+    def heksher_string(self) -> str:
+        """Return the type string."""
+        return str(self._decoder.type)
+
+    def convert_from_heksher(self, x: Any) -> Conversion[T]:
+        """Return the read-only value of the raw JSON *x*.
+
+        Raises:
+            TypeError: *x* does not fit.
+        """
+        coercions: list[Coercion] = []
+        try:
+            value = self._decoder.decode(x, coercions)
+        except Rejected as rejected:
+            raise TypeError(str(rejected)) from None
+        return Conversion(value, [str(one) for one in coercions])
+
+    def convert_to_heksher(self, x: T) -> Any:
+        """Return the raw JSON of *x*.
+
+        Raises:
+            TypeError: *x* is no value of this type.
+        """
+        try:
+            return self._decoder.encode(x)
+        except Rejected as rejected:
+            raise TypeError(str(rejected)) from None
+
+    def decoder(self) -> Decoder:
+        """Return what decodes and encodes values of this type, inside of heksher."""
+        return self._decoder
+
+
+class HeksherEnum(_DecodedType[E]):
+    """`Enum[...]` of the values of an `Enum` class, read as its members.
+
+    Raises:
+        InvalidSettingType: A member's value is no int, float, str or bool, or there is none.
+    """
+
+    def __init__(self, enum_type: type[E]) -> None:
+        super().__init__(
+            lambda: EnumDecoder(enum_options(enum_type), f"a member of {enum_type.__name__}")
+        )
+
+
+class HeksherFlags(_DecodedType[F]):
+    """`Flags[...]` of the member names of a `Flag` class, read as one flag value.
+
+    Raises:
+        InvalidSettingType: The class has no members.
+    """
+
+    def __init__(self, flags_type: type[F]) -> None:
+        super().__init__(lambda: FlagDecoder(flags_type))
+
+
+class HeksherSequence(_DecodedType[tuple[Any, ...]]):
+    """`Sequence<T>`, read as a tuple.
+
+    Raises:
+        InvalidSettingType: *inner* has no Heksher type.
+    """
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(lambda: SequenceDecoder(decoder_of(inner), tuple, accepts=(tuple, list)))
+
+
+class HeksherMapping(_DecodedType[collections.abc.Mapping[str, Any]]):
+    """`Mapping<T>`, read as a read-only dict with string keys.
+
+    Raises:
+        InvalidSettingType: *inner* has no Heksher type.
+    """
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(
+            lambda: MappingDecoder(decoder_of(inner), accepts=(collections.abc.Mapping,))
+        )

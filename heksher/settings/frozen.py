@@ -1,0 +1,209 @@
+"""Read-only forms of Python's containers, and comparing values without losing their types.
+
+`FrozenList`, `FrozenDict` and `FrozenSet` are subclasses of what the annotation says, so that
+they are equal to a plain one, pass `isinstance`, and dump as one; `copy` and pickle give a plain
+one back. None of their methods changes them. C code that writes into a list without asking its
+methods (`heapq.heappush`, `list.append(value, 1)`) is not stopped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import BaseModel
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def _refuse(self: object, *_args: object, **_kwargs: object) -> NoReturn:
+    kind = type(self).__mro__[1].__name__
+    raise TypeError(f"a setting's value is read-only: copy it first, {kind}(value)")
+
+
+class FrozenList(list[V]):
+    """A list that stays as it was made."""
+
+    __slots__ = ()
+
+    def __new__(cls, items: Any = ()) -> FrozenList[V]:
+        """Make one of *items*; `__init__` has nothing left to do."""
+        made = list.__new__(cls)
+        list.extend(made, items)
+        return made
+
+    def __init__(self, items: Any = ()) -> None:
+        pass
+
+    append = extend = insert = pop = remove = clear = sort = reverse = _refuse
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+
+    def copy(self) -> list[V]:
+        """Return a plain list of the same items."""
+        return list(self)
+
+    def __copy__(self) -> list[V]:
+        return list(self)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return list, (list(self),)
+
+
+class FrozenDict(dict[K, V]):
+    """A dict that stays as it was made."""
+
+    __slots__ = ()
+
+    def __new__(cls, items: Any = ()) -> FrozenDict[K, V]:
+        """Make one of *items*, a mapping or pairs; `__init__` has nothing left to do."""
+        made = dict.__new__(cls)
+        dict.update(made, items)
+        return made
+
+    def __init__(self, items: Any = ()) -> None:
+        pass
+
+    pop = popitem = setdefault = update = clear = _refuse
+    __setitem__ = __delitem__ = __ior__ = _refuse
+
+    @classmethod
+    def fromkeys(cls, iterable: Any, value: Any = None) -> dict[Any, Any]:
+        """Return a plain dict, as `dict.fromkeys` does."""
+        return dict.fromkeys(iterable, value)
+
+    def copy(self) -> dict[K, V]:
+        """Return a plain dict of the same items."""
+        return dict(self)
+
+    def __copy__(self) -> dict[K, V]:
+        return dict(self)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+
+class FrozenSet(set[V]):
+    """A set that stays as it was made; for what is annotated `set`, not `frozenset`."""
+
+    __slots__ = ()
+
+    def __new__(cls, items: Any = ()) -> FrozenSet[V]:
+        """Make one of *items*; `__init__` has nothing left to do."""
+        made = set.__new__(cls)
+        set.update(made, items)
+        return made
+
+    def __init__(self, items: Any = ()) -> None:
+        pass
+
+    add = discard = remove = pop = clear = update = _refuse
+    intersection_update = difference_update = symmetric_difference_update = _refuse
+    __ior__ = __iand__ = __isub__ = __ixor__ = _refuse
+
+    def copy(self) -> set[V]:
+        """Return a plain set of the same items."""
+        return set(self)
+
+    def __copy__(self) -> set[V]:
+        return set(self)
+
+    def __or__(self, other: Any) -> Any:
+        return set(self) | other
+
+    def __and__(self, other: Any) -> Any:
+        return set(self) & other
+
+    def __sub__(self, other: Any) -> Any:
+        return set(self) - other
+
+    def __xor__(self, other: Any) -> Any:
+        return set(self) ^ other
+
+    def union(self, *others: Any) -> Any:
+        """Return a plain set, as `set.union` does."""
+        return set(self).union(*others)
+
+    def intersection(self, *others: Any) -> Any:
+        """Return a plain set, as `set.intersection` does."""
+        return set(self).intersection(*others)
+
+    def difference(self, *others: Any) -> Any:
+        """Return a plain set, as `set.difference` does."""
+        return set(self).difference(*others)
+
+    def symmetric_difference(self, other: Any) -> Any:
+        """Return a plain set, as `set.symmetric_difference` does."""
+        return set(self).symmetric_difference(other)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return set, (set(self),)
+
+
+def freeze(value: Any) -> Any:
+    """Return *value* with every container in it read-only, at any depth.
+
+    Frozen models and dataclasses are copied, so that the caller's own instance stays untouched;
+    what is already read-only is returned as it is.
+    """
+    if isinstance(value, (FrozenList, FrozenDict, FrozenSet)):
+        return value
+    if isinstance(value, list):
+        return FrozenList([freeze(item) for item in value])
+    if isinstance(value, dict):
+        return FrozenDict({key: freeze(item) for key, item in value.items()})
+    if isinstance(value, set):
+        return FrozenSet(value)
+    if type(value) is tuple:
+        return tuple([freeze(item) for item in value])
+    if isinstance(value, BaseModel):
+        return _frozen_model(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return _frozen_dataclass(value)
+    return value
+
+
+def _frozen_model(model: BaseModel) -> BaseModel:
+    frozen = model.model_copy()
+    # A frozen model refuses setattr; its fields live in __dict__, which the copy alone owns.
+    frozen.__dict__.update({name: freeze(value) for name, value in model.__dict__.items()})
+    return frozen
+
+
+def _frozen_dataclass(instance: Any) -> Any:
+    cls = type(instance)
+    frozen = object.__new__(cls)
+    for name, value in getattr(instance, "__dict__", {}).items():
+        object.__setattr__(frozen, name, value)
+    for field in fields(instance):
+        object.__setattr__(frozen, field.name, freeze(getattr(instance, field.name)))
+    return frozen
+
+
+def identical(left: Any, right: Any) -> bool:
+    """Tell whether two values are equal and of the same types, at any depth.
+
+    `1`, `1.0` and `True` are three different values here.
+    """
+    if left is right:
+        return True
+    if type(left) is not type(right):
+        return False
+    if isinstance(left, (list, tuple)):
+        return len(left) == len(right) and all(map(identical, left, right))
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(identical(left[key], right[key]) for key in left)
+    if isinstance(left, (set, frozenset)):
+        return _typed(left) == _typed(right)
+    if isinstance(left, BaseModel):
+        return identical(left.__dict__, right.__dict__)
+    if is_dataclass(left):
+        return all(
+            identical(getattr(left, field.name), getattr(right, field.name))
+            for field in fields(left)
+        )
+    return bool(left == right)
+
+
+def _typed(items: Any) -> set[tuple[type, Any]]:
+    return {(type(item), item) for item in items}

@@ -1,0 +1,158 @@
+"""Decoders that ask pydantic: types written as a JSON string, and constraints on any type."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticSerializationError
+from typing_extensions import override
+
+from heksher.settings.frozen import freeze
+from heksher.settings.type_strings import PrimitiveType
+from heksher.settings.values import Coercion, Decoder, Rejected, check_text, kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from heksher.settings.values import Json
+
+T = TypeVar("T")
+
+WIRE_FORMS: dict[type, tuple[re.Pattern[str], str]] = {
+    datetime: (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d"), "2024-01-31T12:30:00Z"),
+    date: (re.compile(r"\d{4}-\d\d-\d\d$"), "2024-01-31"),
+    time: (re.compile(r"\d\d:\d\d"), "12:30:00"),
+    timedelta: (re.compile(r"[+-]?P"), "PT1M30S"),
+    Decimal: (re.compile(r"[+-]?[0-9.][0-9.eE+-]*$"), "12.50"),
+    UUID: (
+        re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"),
+        "12345678-1234-5678-1234-567812345678",
+    ),
+}
+"""The one wire form of the types that pydantic would read from others too, and an example."""
+
+_MESSAGE_HAS_INPUT = frozenset({"value_error", "assertion_error"})
+"""Pydantic's error types whose message is the validator's own, so may quote the value."""
+
+
+class TextDecoder(Decoder):
+    """A type that pydantic writes as a JSON string: `datetime`, `UUID`, `HttpUrl`, `Path`, ..."""
+
+    __slots__ = ("_adapter", "_form")
+
+    def __init__(self, annotation: Any, python: str) -> None:
+        super().__init__(PrimitiveType("str"), python)
+        self._adapter: TypeAdapter[Any] = adapter_of(annotation)
+        if _serialized_type(self._adapter) != "string":
+            raise Rejected("pydantic does not write it as a JSON string")
+        self._form = _wire_form(annotation)
+
+    @override
+    def decode(self, raw: Json, coercions: list[Coercion]) -> Any:
+        if type(raw) is not str:
+            raise Rejected(f"{kind_of(raw)} is no str")
+        if self._form is not None and self._form[0].match(raw) is None:
+            raise Rejected(f"text that is not {self.python} in the form {self._form[1]}")
+        # In JSON mode strict takes the string forms, and nothing else.
+        return validated(lambda: self._adapter.validate_json(json.dumps(raw), strict=True))
+
+    @override
+    def encode(self, value: Any) -> str:
+        validated(lambda: self._adapter.validate_python(value, strict=True))
+        try:
+            raw = self._adapter.dump_python(value, mode="json", warnings="error")
+        except PydanticSerializationError:
+            raise Rejected(f"{type(value).__name__} is not {self.python}") from None
+        if not isinstance(raw, str):
+            raise Rejected(f"{type(value).__name__} is not written as a JSON string")
+        return check_text(raw)
+
+
+class ConstrainedDecoder(Decoder):
+    """What another decoder reads, checked by pydantic's constraints and validators after it.
+
+    Args:
+        inner: Decodes the value; of a container, only what fits of it.
+        annotation: The shape of the decoded value, with the constraints; elements `Any`, since
+            they are decoded already.
+    """
+
+    __slots__ = ("_adapter", "_inner")
+
+    def __init__(self, inner: Decoder, annotation: Any) -> None:
+        super().__init__(inner.type, inner.python)
+        self._inner = inner
+        self._adapter: TypeAdapter[Any] = adapter_of(annotation)
+
+    @override
+    def decode(self, raw: Json, coercions: list[Coercion]) -> Any:
+        value = self._inner.decode(raw, coercions)
+        return freeze(validated(lambda: self._adapter.validate_python(value)))
+
+    @override
+    def encode(self, value: Any) -> Json:
+        return self._inner.encode(value)
+
+
+def constraints(metadata: Sequence[Any]) -> list[Any]:
+    """Return the part of an `Annotated`'s *metadata* that pydantic could act upon."""
+    kept = []
+    for item in metadata:
+        if isinstance(item, FieldInfo):
+            kept.extend(item.metadata)
+        elif not isinstance(item, str):
+            kept.append(item)
+    return kept
+
+
+def adapter_of(annotation: Any) -> TypeAdapter[Any]:
+    """Return a pydantic adapter, or raise `Rejected` where pydantic knows no way."""
+    try:
+        return TypeAdapter(annotation)
+    except (PydanticSchemaGenerationError, PydanticUserError) as error:
+        reason = str(error).partition("\n")[0]
+        raise Rejected(f"pydantic cannot validate it: {reason}") from None
+    except TypeError as error:
+        # What pydantic says of a constraint that its type cannot have.
+        raise Rejected(f"pydantic cannot validate it: {error}") from None
+
+
+def _serialized_type(adapter: TypeAdapter[Any]) -> object:
+    try:
+        return adapter.json_schema(mode="serialization").get("type")
+    except PydanticUserError:
+        return None
+
+
+def _wire_form(annotation: Any) -> tuple[re.Pattern[str], str] | None:
+    target = getattr(annotation, "__origin__", annotation)
+    if not isinstance(target, type):
+        return None
+    return next((WIRE_FORMS[cls] for cls in target.__mro__ if cls in WIRE_FORMS), None)
+
+
+def validated(validate: Callable[[], T]) -> T:
+    """Call *validate*, a validation by pydantic; what it raises becomes `Rejected`."""
+    try:
+        return validate()
+    except ValidationError as error:
+        raise _rejected(error) from None
+    except Exception as error:  # noqa: BLE001  # a user's validator may raise anything
+        # Its text stays out: it may quote the value.
+        raise Rejected(f"a validator of its type raised {type(error).__name__}") from None
+
+
+def _rejected(error: ValidationError) -> Rejected:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
+    if first["type"] in _MESSAGE_HAS_INPUT:
+        return Rejected("a validator of its type refused it", path)
+    return Rejected(first["msg"], path)

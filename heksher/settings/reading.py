@@ -1,0 +1,103 @@
+"""Make a setting's `get`: the reader, half of the one hot path (`resolving` is the other).
+
+A reader is made once for each setting and never replaced, from a factory generated once for each
+tuple of features, as `dataclasses` generates its methods. It takes one published state, the view
+pinned for this task or else the registry's, and hands the feature values by position to what that
+state holds for the setting. For the features `environment` and `user`::
+
+    def ømake(øview, øregistry, øindex, øfilling, ølate, øunexpected):
+        def get(*, environment=øABSENT, user=øABSENT):
+            østate = øview() or øregistry.state
+            try:
+                if environment is øABSENT or user is øABSENT:
+                    øresolve = østate[øindex + 1] or øfilling(østate)
+                else:
+                    øresolve = østate[øindex]
+            except IndexError:
+                øresolve = ølate(environment, user)
+            return øresolve(environment, user)
+        return get
+
+(`øindex + 1` is written as the number's own variable.) All names but the parameters start with
+`ø`, which no context feature can, so that a feature may be called `self`, `k` or whatever. What is
+no parameter name, such as `class`, is taken from `**øothers`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from keyword import iskeyword
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from heksher.settings.context import ABSENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+@lru_cache(maxsize=1024)
+def reader_factory(features: tuple[str, ...]) -> Callable[..., Callable[..., Any]]:
+    """Return what makes a `get` with these keyword-only features, from the source above."""
+    factory: Callable[..., Callable[..., Any]] = execute(reader_source(features))
+    return factory
+
+
+def reader_source(features: tuple[str, ...]) -> str:
+    """Return the source of a reader's factory; the module's docstring shows one."""
+    variables = [
+        name if _is_parameter(name) else f"øf{place}" for place, name in enumerate(features)
+    ]
+    others = {
+        variable: name
+        for variable, name in zip(variables, features, strict=True)
+        if variable != name
+    }
+    parameters = [f"{name}=øABSENT" for name in features if name in variables]
+    signature = ["*", *parameters] if parameters else []
+    signature += ["**øothers"] if others else []
+    arguments = ", ".join(variables)
+    return "\n".join(
+        [
+            "def ømake(øview, øregistry, øcomplete, øpartial, øfilling, ølate, øunexpected):",
+            f"    def get({', '.join(signature)}):",
+            *(f"        {line}" for line in _other_lines(others)),
+            "        østate = øview() or øregistry.state",
+            "        try:",
+            f"            if {' or '.join(f'{variable} is øABSENT' for variable in variables)}:",
+            "                øresolve = østate[øpartial] or øfilling(østate)",
+            "            else:",
+            "                øresolve = østate[øcomplete]",
+            "        except IndexError:",
+            f"            øresolve = ølate({arguments})",
+            f"        return øresolve({arguments})",
+            "    return get",
+        ]
+    )
+
+
+def _other_lines(others: dict[str, str]) -> list[str]:
+    if not others:
+        return []
+    lines = [f"{variable} = øothers.pop({name!r}, øABSENT)" for variable, name in others.items()]
+    return [*lines, "if øothers:", "    raise øunexpected(get, øothers)"]
+
+
+def _is_parameter(name: str) -> bool:
+    return name.isidentifier() and not iskeyword(name) and name != "__debug__"
+
+
+def unexpected_argument(function: Callable[..., Any], others: dict[str, Any]) -> TypeError:
+    """Return Python's own error for a keyword argument that *function* does not have."""
+    name = next(iter(others))
+    return TypeError(f"{function.__qualname__}() got an unexpected keyword argument {name!r}")
+
+
+def execute(source: str, names: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    """Return the factory `ømake` that *source* defines; it may use *names* and `øABSENT`.
+
+    The source holds nothing from outside but the names of context features.
+    """
+    scope: dict[str, Any] = {"øABSENT": ABSENT, **names}
+    exec(source, scope)  # noqa: S102  # as dataclasses does; see the docstring
+    return scope["ømake"]

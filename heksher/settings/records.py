@@ -1,0 +1,218 @@
+"""Decoders of records: frozen models, frozen dataclasses and TypedDicts, as `Mapping<T>`.
+
+Heksher has no record type, so all fields of a record have one Heksher type. Fields are decoded
+one by one, without the constraints of their annotations; pydantic then validates the whole, once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, fields
+from typing import TYPE_CHECKING, Any, NotRequired, Required, get_args, get_origin, get_type_hints
+
+from pydantic import AliasChoices, AliasPath, BaseModel, ValidationError
+from typing_extensions import ReadOnly, override
+
+from heksher.settings.frozen import freeze
+from heksher.settings.leaves import adapter_of, validated
+from heksher.settings.type_strings import MappingType
+from heksher.settings.values import (
+    Coercion,
+    Decoder,
+    Rejected,
+    encode_at,
+    key_step,
+    kind_of,
+    salvage,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pydantic import TypeAdapter
+    from pydantic.fields import FieldInfo
+
+    from heksher.settings.values import Json
+
+
+@dataclass(frozen=True, slots=True)
+class RecordField:
+    """One field of a record: its key in the JSON, its name and annotation in Python."""
+
+    key: str
+    name: str
+    annotation: Any
+    required: bool
+
+
+class RecordDecoder(Decoder):
+    """`Mapping<T>`, read as a record.
+
+    Args:
+        record: The model, dataclass or TypedDict.
+        record_fields: Its fields.
+        decoders: Their decoders, by key.
+    """
+
+    __slots__ = ("_adapter", "_decoders", "_fields", "_record")
+
+    def __init__(
+        self, record: Any, record_fields: Sequence[RecordField], decoders: Mapping[str, Decoder]
+    ) -> None:
+        super().__init__(MappingType(_one_type(record, decoders)), f"a {record.__name__}")
+        self._record = record
+        self._fields = {field.key: field for field in record_fields}
+        self._decoders = decoders
+        self._adapter: TypeAdapter[Any] = adapter_of(record)
+
+    @override
+    def decode(self, raw: Json, coercions: list[Coercion]) -> Any:
+        if type(raw) is not dict:
+            raise Rejected(f"{kind_of(raw)} is no mapping")
+        content: dict[str, Any] = {}
+        for key, item in raw.items():
+            if key in self._decoders:
+                content.update(
+                    salvage(self._decoders[key], [(key, key_step(key), item)], coercions)
+                )
+            else:
+                # What becomes of an unknown key is for the record's own configuration to say.
+                content[key] = item
+        return freeze(self._validated(content, coercions))
+
+    def _validated(self, content: dict[str, Any], coercions: list[Coercion]) -> Any:
+        """Validate the whole, without the optional fields that its constraints refuse."""
+        try:
+            return validated(lambda: self._adapter.validate_python(content))
+        except Rejected as rejected:
+            refused = self._refused_fields(content)
+            if not refused:
+                raise
+            for key in refused:
+                del content[key]
+                coercions.append(Coercion(f"${key_step(key)}", rejected.reason))
+        return validated(lambda: self._adapter.validate_python(content))
+
+    def _refused_fields(self, content: dict[str, Any]) -> set[str]:
+        try:
+            self._adapter.validate_python(content)
+        except ValidationError as error:
+            keys = {one["loc"][0] for one in error.errors(include_input=False) if one["loc"]}
+            return {key for key in keys if key in self._fields and not self._fields[key].required}
+        return set()
+
+    @override
+    def encode(self, value: Any) -> dict[str, Json]:
+        content = self._content(value)
+        return {
+            key: encode_at(self._decoders[key], key_step(key), item)
+            for key, item in content.items()
+        }
+
+    def _content(self, value: Any) -> dict[str, Any]:
+        if isinstance(self._record, type) and not issubclass(self._record, dict):
+            if not isinstance(value, self._record):
+                raise Rejected(f"{type(value).__name__} is not {self.python}")
+            return {key: getattr(value, field.name) for key, field in self._fields.items()}
+        if not isinstance(value, dict):
+            raise Rejected(f"{type(value).__name__} is not {self.python}")
+        for key, field in self._fields.items():
+            if field.required and key not in value:
+                raise Rejected("the key is missing", key_step(key))
+        for key in value:
+            if key not in self._fields:
+                raise Rejected(f"{self._record.__name__} has no such key", key_step(str(key)))
+        return {key: value[key] for key in self._fields if key in value}
+
+
+def _one_type(record: Any, decoders: Mapping[str, Decoder]) -> Any:
+    by_type: dict[str, str] = {}
+    for key, decoder in decoders.items():
+        by_type.setdefault(str(decoder.type), key)
+    if not by_type:
+        raise Rejected(f"{record.__name__} has no fields")
+    if len(by_type) > 1:
+        mixed = ", ".join(f"{key} is {text}" for text, key in by_type.items())
+        raise Rejected(
+            f"the fields of {record.__name__} have different Heksher types ({mixed}) and a setting"
+            " has one: declare one setting for each field"
+        )
+    return next(iter(decoders.values())).type
+
+
+def model_fields(model: type[BaseModel]) -> list[RecordField]:
+    """Return the fields of a pydantic model.
+
+    Raises:
+        Rejected: It is not frozen, keeps unknown keys, or a field is read by more than one key.
+    """
+    config = model.model_config
+    if not config.get("frozen"):
+        raise Rejected(
+            f"{model.__name__} is not frozen, so a reader could change the setting for all others:"
+            " give it model_config = ConfigDict(frozen=True)"
+        )
+    if config.get("extra") == "allow":
+        raise Rejected(f'{model.__name__} has extra="allow": use "ignore" or "forbid"')
+    if not model.__pydantic_complete__:
+        validated(model.model_rebuild)
+    return [
+        RecordField(_key(name, field), name, field.annotation, field.is_required())
+        for name, field in model.model_fields.items()
+    ]
+
+
+def dataclass_fields(cls: Any) -> list[RecordField]:
+    """Return the fields of a standard or pydantic dataclass.
+
+    Raises:
+        Rejected: It is not frozen, keeps unknown keys, or has a field that its constructor lacks.
+    """
+    config = getattr(cls, "__pydantic_config__", {})
+    if not (cls.__dataclass_params__.frozen or config.get("frozen")):
+        raise Rejected(
+            f"{cls.__name__} is not frozen, so a reader could change the setting for all others:"
+            " write @dataclass(frozen=True)"
+        )
+    if config.get("extra") == "allow":
+        raise Rejected(f'{cls.__name__} has extra="allow": use "ignore" or "forbid"')
+    hints = get_type_hints(cls, include_extras=True)
+    pydantic_fields: Mapping[str, FieldInfo] = getattr(cls, "__pydantic_fields__", {})
+    record_fields = []
+    for field in fields(cls):
+        if not field.init:
+            raise Rejected(f"field {field.name} of {cls.__name__} has init=False")
+        info = pydantic_fields.get(field.name)
+        key = _key(field.name, info) if info else field.name
+        required = info.is_required() if info else field.default is MISSING is field.default_factory
+        record_fields.append(RecordField(key, field.name, hints[field.name], required))
+    return record_fields
+
+
+def typed_dict_fields(cls: Any) -> list[RecordField]:
+    """Return the keys of a TypedDict.
+
+    Raises:
+        Rejected: It keeps unknown keys.
+    """
+    if getattr(cls, "__pydantic_config__", {}).get("extra") == "allow":
+        raise Rejected(f'{cls.__name__} has extra="allow": use "ignore" or "forbid"')
+    hints = get_type_hints(cls, include_extras=True)
+    return [
+        RecordField(key, key, _unqualified(hint), key in cls.__required_keys__)
+        for key, hint in hints.items()
+    ]
+
+
+def _unqualified(hint: Any) -> Any:
+    while get_origin(hint) in (Required, NotRequired, ReadOnly):
+        (hint,) = get_args(hint)
+    return hint
+
+
+def _key(name: str, field: FieldInfo) -> str:
+    validation, serialization = field.validation_alias, field.serialization_alias
+    if isinstance(validation, (AliasPath, AliasChoices)) or (
+        validation is not None and serialization is not None and validation != serialization
+    ):
+        raise Rejected(f"field {name} is read and written by different keys: use Field(alias=...)")
+    return validation or name

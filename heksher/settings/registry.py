@@ -1,0 +1,233 @@
+"""What is declared in this process, and the one published state that all readers read."""
+
+from __future__ import annotations
+
+import gc
+from contextlib import contextmanager
+from contextvars import ContextVar
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import ref
+
+from heksher.exceptions import ClientStateError, InvalidSetting, UnknownSetting
+from heksher.settings.state import (
+    Overlay,
+    Snapshot,
+    State,
+    StateContent,
+    View,
+    make_state,
+    state_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from heksher.settings.context import DefaultSource
+    from heksher.settings.setting import Setting
+
+    AnySetting = Setting[Any, ...]
+
+
+class MainClient(Protocol):
+    """What a registry tells its main client; any thread may call."""
+
+    def setting_declared(self) -> None:
+        """A setting was declared that the client does not know yet."""
+
+    def setting_outdated(self, setting: AnySetting) -> None:
+        """A setting's published values are no longer what it wants: query it afresh."""
+
+
+class Registry:
+    """The settings of a process, held weakly, and their published state.
+
+    What nobody can read any more is neither declared nor queried. Readers take no lock; all that
+    publishing does to them is one assignment.
+
+    Attributes:
+        state: The published state. Only this class assigns it.
+        view: What the current task or thread reads instead, if anything: a pinned state, or
+            overrides on top of one.
+    """
+
+    __slots__ = ("__weakref__", "_lock", "_main", "_names", "_settings", "_size", "state", "view")
+
+    def __init__(self) -> None:
+        self.view: ContextVar[View | None] = ContextVar("heksher.view", default=None)
+        self._lock = RLock()
+        self._names: dict[str, ref[AnySetting]] = {}
+        self._settings: dict[int, ref[AnySetting]] = {}
+        self._size = 2
+        self._main: ref[MainClient] | None = None
+        self.state: State = make_state(StateContent(Snapshot(), {}), {}, self._size)
+
+    def declare(self, setting: AnySetting) -> int:
+        """Take *setting* in, and return the index that it has in every state from now on.
+
+        Raises:
+            InvalidSetting: Another living setting has the name, and was not declared at the same
+                line of the same file.
+        """
+        with self._lock:
+            self._check_name(setting)
+            index, self._size = self._size, self._size + 2
+            self._names[setting.name] = ref(setting)
+            self._settings[index] = ref(setting)
+            self.state += [setting.declared_rules.resolve, None]
+            main = self.main
+        if main is not None:
+            main.setting_declared()
+        return index
+
+    def _check_name(self, setting: AnySetting) -> None:
+        other = self._living(setting.name)
+        if other is None or other.location == setting.location:
+            return
+        del other
+        # What was dropped may only wait for the collector, since a setting and its get know
+        # each other.
+        gc.collect()
+        other = self._living(setting.name)
+        if other is not None:
+            raise InvalidSetting(
+                f"setting {setting.name!r} is declared twice, at {other.location} and at"
+                f" {setting.location}: give one of them another name, or import the other"
+            )
+
+    def _living(self, name: str) -> AnySetting | None:
+        reference = self._names.get(name)
+        return None if reference is None else reference()
+
+    def find(self, name: str) -> AnySetting:
+        """Return the living setting declared under *name*.
+
+        Raises:
+            UnknownSetting: There is none.
+        """
+        setting = self._living(name)
+        if setting is None:
+            raise UnknownSetting(
+                f"no living setting is called {name!r}: import the module that declares it"
+            )
+        return setting
+
+    def declared(self) -> list[AnySetting]:
+        """Return the living settings to declare, one for each name, in order of declaration."""
+        with self._lock:
+            found = {name: reference() for name, reference in self._names.copy().items()}
+            for name in [name for name, setting in found.items() if setting is None]:
+                del self._names[name]
+        living = [setting for setting in found.values() if setting is not None]
+        return sorted(living, key=lambda setting: setting.index)
+
+    def readable(self) -> dict[int, AnySetting]:
+        """Return all living settings by index: also those that a reload has replaced."""
+        with self._lock:
+            # A copy: the collector may run, and settings die, while this walks through them.
+            found = {index: reference() for index, reference in self._settings.copy().items()}
+            for index in [index for index, setting in found.items() if setting is None]:
+                del self._settings[index]
+        return {index: setting for index, setting in found.items() if setting is not None}
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The published snapshot."""
+        content: StateContent = self.state[0]
+        return content.snapshot
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Make *snapshot* what is read from now on."""
+        with self._lock:
+            content: StateContent = self.state[0]
+            self._assign(StateContent(snapshot, content.defaults))
+
+    def set_defaults(self, defaults: Mapping[str, DefaultSource], *, replace: bool = False) -> None:
+        """Give context features their defaults, on top of those they have, or instead of them."""
+        with self._lock:
+            content: StateContent = self.state[0]
+            merged = defaults if replace else {**content.defaults, **defaults}
+            self._assign(StateContent(content.snapshot, merged))
+
+    def _assign(self, content: StateContent) -> None:
+        self.state = make_state(content, self.readable(), self._size)
+
+    @property
+    def main(self) -> MainClient | None:
+        """The client that declares the settings and publishes their values, if there is one."""
+        return None if self._main is None else self._main()
+
+    def claim(self, client: MainClient) -> None:
+        """Make *client* the main one.
+
+        Raises:
+            ClientStateError: Another client is.
+        """
+        with self._lock:
+            if self.main is not None and self.main is not client:
+                raise ClientStateError(
+                    "another client is the main one: close it before starting a second"
+                )
+            self._main = ref(client)
+
+    def release(self, client: MainClient) -> None:
+        """Let another client become the main one, if *client* is; values and defaults stay."""
+        with self._lock:
+            if self.main is client:
+                self._main = None
+
+    def outdated(self, setting: AnySetting) -> None:
+        """Ask the main client, if any, to query *setting* afresh."""
+        main = self.main
+        if main is not None:
+            main.setting_outdated(setting)
+
+    @contextmanager
+    def pinned(self) -> Iterator[None]:
+        """Read everything from one state until the block ends; see `heksher.pinned`."""
+        view, state = self.view.get(), self.state
+        if isinstance(view, Overlay):
+            base = view.state
+            view = Overlay(lambda: base, view.values)
+        token = self.view.set(view or state)
+        try:
+            yield
+        finally:
+            self.view.reset(token)
+
+    @contextmanager
+    def overridden(self, index: int, value: Any) -> Iterator[None]:
+        """Read *value* from the setting with *index* until the block ends, in this task only."""
+        view = self.view.get()
+        if isinstance(view, Overlay):
+            over = Overlay(lambda: view.state, {**view.values, index: value})
+        elif view is not None:
+            over = Overlay(lambda: view, {index: value})
+        else:
+            over = Overlay(lambda: self.state, {index: value})
+        token = self.view.set(over)
+        try:
+            yield
+        finally:
+            self.view.reset(token)
+
+    def current_state(self) -> State:
+        """Return the state that the current task or thread reads."""
+        return state_of(self.view.get() or self.state)
+
+
+DEFAULT = Registry()
+"""The registry of all settings and clients that are not told another."""
+
+
+def pinned() -> Any:
+    """Read all settings from one published state until the `with` block ends.
+
+    Tasks that are started inside inherit it; others go on to see each update.
+    """
+    return DEFAULT.pinned()
+
+
+def find(name: str) -> AnySetting:
+    """Return the living setting of that name in the registry of the process; for unpickling."""
+    return DEFAULT.find(name)

@@ -1,0 +1,243 @@
+"""Make resolvers and fillers: from feature values by position to a setting's value.
+
+A *resolver* holds what was compiled for one setting: for each set of features that rules have
+conditions on, the highest precedence first, a dict of values. It is made by a factory that is
+generated once for each *shape*. With rules on both features, and rules on the second::
+
+    def ømake(ødefault, ør0, ør1):
+        def resolve(ø0, ø1):
+            try:
+                økey = (ø0, ø1,)
+                if økey in ør0 and (type(ø0) is str or øis_text(ø0)) and (...):
+                    return ør0[økey]
+                if ø1 in ør1 and (type(ø1) is str or øis_text(ø1)):
+                    return ør1[ø1]
+            except TypeError:
+                return øsafely(resolve, ø0, ø1)
+            return ødefault
+        return resolve
+
+A *filler* does the same, after filling in what was not given: from the bound context, else from
+the client's default. A feature with a `ContextVar` as default begins with::
+
+    if ø1 is øABSENT:
+        ø1 = øbound[øn1] if øn1 in øbound else ød1(øABSENT)
+        if ø1 is øABSENT:
+            raise ømissing(øn1)
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from heksher.settings.context import DefaultKind, bound_features
+from heksher.settings.reading import execute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from heksher.settings.context import DefaultSource
+
+    Resolver: TypeAlias = Callable[..., Any]
+    Positions: TypeAlias = tuple[int, ...]
+    Tiers: TypeAlias = Sequence[tuple[Positions, dict[Any, Any]]]
+
+MAX_SHAPES: Final = 256
+"""How many shapes are generated; each takes up to 1 ms, once, and its code stays."""
+
+MAX_GENERATED_TIERS: Final = 16
+"""How many tiers a generated resolver has at most; more are walked through in a loop."""
+
+
+def make_resolver(width: int, tiers: Tiers, default: Any) -> Resolver:
+    """Return a function of *width* feature values, by position, that returns what applies.
+
+    Args:
+        width: How many configurable features the setting has.
+        tiers: For each set of features that rules have conditions on, the highest precedence
+            first: the positions of the features, ascending, and the values by feature value (by a
+            tuple of them where there is not exactly one).
+        default: What applies when no rule does.
+    """
+    factory = _factory(width, tuple([positions for positions, _ in tiers]), None)
+    if factory is None:
+        return _looping_resolver(tiers, default)
+    resolver: Resolver = factory(default, *[rules for _, rules in tiers])
+    return resolver
+
+
+def make_filler(
+    features: tuple[str, ...],
+    tiers: Tiers,
+    default: Any,
+    *,
+    sources: Sequence[DefaultSource],
+    missing: Callable[[str], Exception],
+) -> Resolver:
+    """Return a function like the resolver's that first fills in each value that is `ABSENT`.
+
+    It looks in the bound context, then at *sources*, the client's default for each feature, and
+    raises what *missing* makes of the feature's name where neither has a value.
+    """
+    kinds = tuple([source.kind for source in sources])
+    names = [bound_features.get, missing, *features, *[source.source for source in sources]]
+    factory = _factory(len(features), tuple([positions for positions, _ in tiers]), kinds)
+    if factory is not None:
+        filler: Resolver = factory(default, *names, *[rules for _, rules in tiers])
+        return filler
+    outer: Resolver = _outer_filler_factory(kinds)(_looping_resolver(tiers, default), *names)
+    return outer
+
+
+_factories: dict[
+    tuple[int, tuple[Positions, ...], tuple[DefaultKind, ...] | None], Callable[..., Resolver]
+] = {}
+
+
+def _factory(
+    width: int, tiers: tuple[Positions, ...], kinds: tuple[DefaultKind, ...] | None
+) -> Callable[..., Resolver] | None:
+    shape = (width, tiers, kinds)
+    known = _factories.get(shape)
+    if known is not None:
+        return known
+    if len(_factories) >= MAX_SHAPES or len(tiers) > MAX_GENERATED_TIERS:
+        return None
+    source = resolver_source(width, tiers) if kinds is None else filler_source(kinds, tiers)
+    return _factories.setdefault(shape, execute(source, _NAMES))
+
+
+def resolver_source(width: int, tiers: tuple[Positions, ...]) -> str:
+    """Return the source of a resolver's factory; the module's docstring shows one."""
+    return "\n".join(
+        [
+            f"def ømake(ødefault{_rule_names(tiers)}):",
+            f"    def resolve({_arguments(width)}):",
+            *(f"        {line}" for line in _look_up_lines(width, tiers)),
+            "    return resolve",
+        ]
+    )
+
+
+def filler_source(kinds: tuple[DefaultKind, ...], tiers: tuple[Positions, ...]) -> str:
+    """Return the source of a filler's factory; the module's docstring shows its heart."""
+    width = len(kinds)
+    needed = {position for positions in tiers for position in positions}
+    return "\n".join(
+        [
+            f"def ømake(ødefault, {_filling_names(width)}{_rule_names(tiers)}):",
+            f"    def resolve({_arguments(width)}):",
+            *(f"        {line}" for line in _fill_lines(kinds, needed)),
+            *(f"        {line}" for line in _look_up_lines(width, tiers)),
+            "    return resolve",
+        ]
+    )
+
+
+@lru_cache(maxsize=MAX_SHAPES)
+def _outer_filler_factory(kinds: tuple[DefaultKind, ...]) -> Any:
+    width = len(kinds)
+    source = [
+        f"def ømake(øresolve, {_filling_names(width)}):",
+        f"    def resolve({_arguments(width)}):",
+        *(f"        {line}" for line in _fill_lines(kinds, set(range(width)))),
+        f"        return øresolve({_arguments(width)})",
+        "    return resolve",
+    ]
+    return execute("\n".join(source), _NAMES)
+
+
+def _look_up_lines(width: int, tiers: tuple[Positions, ...]) -> list[str]:
+    if not tiers:
+        return ["return ødefault"]
+    lines = ["try:"]
+    for place, positions in enumerate(tiers):
+        key = f"ø{positions[0]}" if len(positions) == 1 else "økey"
+        if len(positions) != 1:
+            lines.append(f"    økey = ({''.join(f'ø{position}, ' for position in positions)})")
+        typed = "".join(
+            f" and (type(ø{position}) is str or øis_text(ø{position}))" for position in positions
+        )
+        lines += [f"    if {key} in ør{place}{typed}:", f"        return ør{place}[{key}]"]
+    return [
+        *lines,
+        "except TypeError:",
+        f"    return øsafely(resolve, {_arguments(width)})",
+        "return ødefault",
+    ]
+
+
+def _fill_lines(kinds: tuple[DefaultKind, ...], needed: set[int]) -> list[str]:
+    """Return the lines that fill in values; one that neither rules nor errors need is left."""
+    lines = ["øbound = øambient()"]
+    for place, kind in enumerate(kinds):
+        if kind is DefaultKind.CONSTANT and place not in needed:
+            continue
+        lines += [
+            f"if ø{place} is øABSENT:",
+            f"    ø{place} = øbound[øn{place}] if øn{place} in øbound else {_DEFAULT[kind]}".replace(
+                "PLACE", str(place)
+            ),
+        ]
+        if kind in (DefaultKind.NONE, DefaultKind.VARIABLE):
+            lines += [f"    if ø{place} is øABSENT:", f"        raise ømissing(øn{place})"]
+    return lines if len(lines) > 1 else []
+
+
+_DEFAULT: Final = {
+    DefaultKind.NONE: "øABSENT",
+    DefaultKind.CONSTANT: "ødPLACE",
+    DefaultKind.VARIABLE: "ødPLACE(øABSENT)",
+    DefaultKind.FUNCTION: "ødPLACE()",
+}
+
+
+def _arguments(width: int) -> str:
+    return ", ".join(f"ø{position}" for position in range(width))
+
+
+def _rule_names(tiers: tuple[Positions, ...]) -> str:
+    return "".join(f", ør{place}" for place in range(len(tiers)))
+
+
+def _filling_names(width: int) -> str:
+    places = range(width)
+    names = [*(f"øn{place}" for place in places), *(f"ød{place}" for place in places)]
+    return ", ".join(["øambient", "ømissing", *names])
+
+
+def _looping_resolver(tiers: Tiers, default: Any) -> Resolver:
+    look_ups = [
+        (itemgetter(*positions) if positions else _no_positions, positions, rules)
+        for positions, rules in tiers
+    ]
+
+    def resolve(*values: Any) -> Any:
+        try:
+            for key_of, positions, rules in look_ups:
+                key = key_of(values)
+                if key in rules and all(_is_text(values[position]) for position in positions):
+                    return rules[key]
+        except TypeError:
+            return _resolve_safely(resolve, *values)
+        return default
+
+    return resolve
+
+
+def _no_positions(_values: tuple[Any, ...]) -> tuple[()]:
+    return ()
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _resolve_safely(resolve: Resolver, *values: Any) -> Any:
+    """Resolve for values of which one cannot be hashed: what is no `str` matches nothing."""
+    return resolve(*[str.__str__(value) if isinstance(value, str) else None for value in values])
+
+
+_NAMES: Final[dict[str, Any]] = {"øis_text": _is_text, "øsafely": _resolve_safely}

@@ -1,0 +1,227 @@
+"""Rules: what one says, and all rules of a setting compiled for look-ups.
+
+Of the rules whose conditions all hold, the one with a condition on the latest context feature
+wins, in the service's order of features; the next latest breaks ties. That is one integer: a bit
+for each feature, later features higher. Rules with conditions on the same features have the same
+integer and form one tier, a dict of values; tiers are looked through from the highest integer.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from heksher.settings.frozen import identical
+from heksher.settings.resolving import make_resolver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from heksher.settings.values import Coercion
+
+T = TypeVar("T")
+
+Condition = tuple[str, str]
+"""A context feature and the value that it has to have."""
+
+
+class Origin(Enum):
+    """Where a value came from."""
+
+    RULE = "rule"
+    SERVICE_DEFAULT = "service default"
+    LOCAL_DEFAULT = "local default"
+    OVERRIDE = "override"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule as the service sent it; what validators and `on_coerce` are given.
+
+    Attributes:
+        rule_id: The service's id.
+        conditions: Pairs of a context feature and a value, all of which have to hold.
+        value: The raw value, as JSON; not part of the `repr`.
+    """
+
+    rule_id: int
+    conditions: tuple[Condition, ...]
+    value: Any = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A raw value from the service that was not taken.
+
+    Attributes:
+        setting_name: The setting, as declared.
+        rule_id: The rule, or `None` for the service's default.
+        reason: What is wrong, and where in the value; never the value's text.
+    """
+
+    setting_name: str
+    rule_id: int | None
+    reason: str
+
+    def __str__(self) -> str:
+        what = "the service's default" if self.rule_id is None else f"rule {self.rule_id}"
+        return f"setting {self.setting_name!r}: {what} was rejected: {self.reason}"
+
+
+class CompiledRule(NamedTuple):
+    """One rule of a rule set: its id, its conditions, and its value, ready to be read."""
+
+    rule_id: int
+    conditions: tuple[Condition, ...]
+    value: Any
+
+
+class Tier(Generic[T]):
+    """All rules with conditions on the same features.
+
+    Attributes:
+        positions: The features' positions among the setting's configurable features, ascending.
+        values: The rules' values by feature value; by a tuple of them where there is not one.
+        rule_ids: The rules' ids, in the order of `values`.
+    """
+
+    __slots__ = ("positions", "rule_ids", "values")
+
+    def __init__(self, positions: tuple[int, ...]) -> None:
+        self.positions = positions
+        self.values: dict[Any, T] = {}
+        self.rule_ids = array("q")
+
+    def key(self, values: Sequence[Any]) -> Any:
+        """Return the key under which a rule for these feature values stands."""
+        if len(self.positions) == 1:
+            return values[self.positions[0]]
+        return tuple([values[position] for position in self.positions])
+
+    def replace(self, key: Any, value: T, rule_id: int) -> int:
+        """Put another rule with the same conditions in a rule's place; return the old one's id."""
+        place = list(self.values).index(key)
+        former = self.rule_ids[place]
+        self.values[key] = value
+        self.rule_ids[place] = rule_id
+        return former
+
+
+class RuleSet(Generic[T]):
+    """A setting's rules and default, compiled; it never changes.
+
+    Attributes:
+        features: The setting's configurable features, as declared.
+        tiers: The rules, the highest precedence first.
+        default: What applies when no rule does.
+        default_origin: Whose default that is.
+        coercions: What was left out of values, by rule id; `None` is the service's default.
+        rejections: The values that were not taken; a former value may stand in for one.
+        foreign: How many rules were left out for a condition on a feature that the setting is not
+            configurable by.
+        resolve: Takes feature values by position, returns what applies.
+    """
+
+    __slots__ = (
+        "coercions",
+        "default",
+        "default_origin",
+        "features",
+        "foreign",
+        "rejections",
+        "resolve",
+        "tiers",
+    )
+
+    def __init__(  # noqa: PLR0913  # all of what a compilation found
+        self,
+        features: tuple[str, ...],
+        tiers: tuple[Tier[T], ...],
+        default: T,
+        default_origin: Origin,
+        *,
+        coercions: Mapping[int | None, tuple[Coercion, ...]] | None = None,
+        rejections: tuple[Rejection, ...] = (),
+        foreign: int = 0,
+    ) -> None:
+        self.features = features
+        self.tiers = tiers
+        self.default = default
+        self.default_origin = default_origin
+        self.coercions = coercions or {}
+        self.rejections = rejections
+        self.foreign = foreign
+        self.resolve = make_resolver(len(features), self.look_ups(), default)
+
+    def look_ups(self) -> list[tuple[tuple[int, ...], dict[Any, T]]]:
+        """Return what resolvers are made of: positions and values, tier by tier."""
+        return [(tier.positions, tier.values) for tier in self.tiers]
+
+    def rules(self) -> Iterator[CompiledRule]:
+        """Yield every rule, the highest precedence first."""
+        for tier in self.tiers:
+            for rule_id, (key, value) in zip(tier.rule_ids, tier.values.items(), strict=True):
+                yield CompiledRule(rule_id, self._conditions(tier, key), value)
+
+    def matching(self, values: Sequence[Any]) -> list[CompiledRule]:
+        """Return the rules that match feature values by position; the first one applies."""
+        texts = [value if isinstance(value, str) else None for value in values]
+        matches = []
+        for tier in self.tiers:
+            key = tier.key(texts)
+            if key in tier.values:
+                rule_id = tier.rule_ids[list(tier.values).index(key)]
+                matches.append(CompiledRule(rule_id, self._conditions(tier, key), tier.values[key]))
+        return matches
+
+    def _conditions(self, tier: Tier[T], key: Any) -> tuple[Condition, ...]:
+        values = (key,) if len(tier.positions) == 1 else key
+        names = [self.features[position] for position in tier.positions]
+        return tuple(zip(names, values, strict=True))
+
+    def reordered(self, feature_order: Sequence[str]) -> RuleSet[T]:
+        """Return the same rules under another order of context features; itself if equal."""
+        tiers = in_precedence(self.tiers, self.features, feature_order)
+        if tiers == self.tiers:
+            return self
+        return RuleSet(
+            self.features,
+            tiers,
+            self.default,
+            self.default_origin,
+            coercions=self.coercions,
+            rejections=self.rejections,
+            foreign=self.foreign,
+        )
+
+    def reads_as(self, other: RuleSet[T]) -> bool:
+        """Tell whether every context reads the same value, of the same type, from both."""
+        if not identical(self.default, other.default) or len(self.tiers) != len(other.tiers):
+            return False
+        return all(
+            mine.positions == theirs.positions and identical(mine.values, theirs.values)
+            for mine, theirs in zip(self.tiers, other.tiers, strict=True)
+        )
+
+
+def in_precedence(
+    tiers: Sequence[Tier[T]], features: Sequence[str], feature_order: Sequence[str]
+) -> tuple[Tier[T], ...]:
+    """Return *tiers* with the highest precedence first.
+
+    Args:
+        tiers: Each with conditions on other features.
+        features: The setting's features; the tiers' positions are those among them.
+        feature_order: The service's order. A feature that is not in it counts as earlier than all.
+    """
+    rank = {feature: place for place, feature in enumerate(feature_order, start=len(features))}
+    ranks = [rank.get(feature, place) for place, feature in enumerate(features)]
+    return tuple(
+        sorted(
+            tiers,
+            key=lambda tier: sum([1 << ranks[position] for position in tier.positions]),
+            reverse=True,
+        )
+    )

@@ -1,0 +1,145 @@
+"""One published state: for every setting, how it is read. Immutable but for what it lacked.
+
+A state is a plain list, the fastest thing to look into, made by `make_state`:
+
+* `state[0]` is its `StateContent`: what it was made from;
+* `state[i]`, for the even index `i` of a setting, is the setting's resolver;
+* `state[i + 1]` is its filler, or `None` until it is first needed.
+
+A setting that was declared later is not in it, and reads its declared default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from heksher.settings.context import NO_DEFAULT, DefaultSource
+from heksher.settings.resolving import make_filler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from heksher.settings.rules import RuleSet
+    from heksher.settings.setting import Setting
+
+State: TypeAlias = list[Any]
+
+
+class Source(Enum):
+    """Where a snapshot's rules came from."""
+
+    DECLARED_DEFAULTS = "declared defaults"
+    SERVICE = "service"
+    SNAPSHOT = "snapshot"
+    STUB = "stub"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The compiled rules of all settings at one time; it never changes.
+
+    Attributes:
+        rule_sets: A rule set by the setting's index. A setting without one reads its declared
+            default.
+        feature_order: The service's order of context features, as of the same time.
+        source: Where the rules came from.
+        taken_at: When the service last confirmed them, in seconds of `time.monotonic`.
+    """
+
+    rule_sets: Mapping[int, RuleSet[Any]] = field(default_factory=dict)
+    feature_order: tuple[str, ...] = ()
+    source: Source = Source.DECLARED_DEFAULTS
+    taken_at: float = field(default_factory=monotonic)
+
+
+@dataclass(frozen=True, slots=True)
+class StateContent:
+    """What a state was made from: a snapshot, and the client's defaults by feature."""
+
+    snapshot: Snapshot
+    defaults: Mapping[str, DefaultSource]
+
+
+class Overlay:
+    """A view in which some settings have a given value, over a state; see `Setting.override`.
+
+    Args:
+        base: The state that is read for all others.
+        values: The values by the settings' indexes.
+    """
+
+    __slots__ = ("_base", "values")
+
+    def __init__(self, base: Callable[[], State], values: Mapping[int, Any]) -> None:
+        self._base = base
+        self.values = values
+
+    @property
+    def state(self) -> State:
+        """The state underneath: the pinned one, or the one that is published now."""
+        return self._base()
+
+    def __getitem__(self, place: int) -> Any:
+        state = self.state
+        index = place & ~1
+        if index not in self.values or not index:
+            return state[place]
+        resolve, value = state[place], self.values[index]
+        # The caller's mistakes stay errors, so a missing feature has to be looked for.
+        return None if resolve is None else _then(resolve, value)
+
+
+def _then(resolve: Callable[..., Any], value: Any) -> Callable[..., Any]:
+    def overridden(*feature_values: Any) -> Any:
+        resolve(*feature_values)
+        return value
+
+    return overridden
+
+
+View: TypeAlias = "State | Overlay"
+
+
+def state_of(view: View) -> State:
+    """Return the state that *view* shows, whatever lies over it."""
+    return view.state if isinstance(view, Overlay) else view
+
+
+def make_state(
+    content: StateContent, settings: Mapping[int, Setting[Any, ...]], size: int
+) -> State:
+    """Return the state of *content* for *settings*, by their indexes, all below *size*."""
+    state: State = [None] * size
+    state[0] = content
+    rule_sets = content.snapshot.rule_sets
+    for index, setting in settings.items():
+        state[index] = rule_sets.get(index, setting.declared_rules).resolve
+    return state
+
+
+def rule_set_in(state: State, setting: Setting[Any, ...]) -> RuleSet[Any]:
+    """Return the rule set that *setting* has in *state*: of its declared default if none."""
+    content: StateContent = state[0]
+    return content.snapshot.rule_sets.get(setting.index, setting.declared_rules)
+
+
+def fill_in(view: View, setting: Setting[Any, ...]) -> Any:
+    """Return the filler of *setting* for *view*, made and kept there if it was not yet."""
+    state = state_of(view)
+    content: StateContent = state[0]
+    rule_set = rule_set_in(state, setting)
+    filler = make_filler(
+        rule_set.features,
+        rule_set.look_ups(),
+        rule_set.default,
+        sources=[content.defaults.get(name, NO_DEFAULT) for name in rule_set.features],
+        missing=setting.missing,
+    )
+    if setting.index < len(state):
+        state[setting.index + 1] = filler
+    if isinstance(view, Overlay) and setting.index in view.values:
+        return _then(filler, view.values[setting.index])
+    return filler

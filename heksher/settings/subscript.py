@@ -1,0 +1,30 @@
+"""`Setting[int]`: keeping the type for the constructor, which Python would not."""
+
+from __future__ import annotations
+
+from types import GenericAlias
+from typing import Any, TypeVar
+
+from heksher.exceptions import InvalidSetting
+
+
+class SubscriptedSetting(GenericAlias):
+    """A `Setting` class with its value type, as in `Setting[int]`; calling it declares one."""
+
+    def __new__(cls, origin: Any, parameters: Any) -> SubscriptedSetting:
+        """Make one of *origin*, a setting class, and of the subscript."""
+        arguments = parameters if isinstance(parameters, tuple) else (parameters,)
+        return super().__new__(cls, origin, arguments)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Declare a setting of this value type."""
+        setting_class: Any = self.__origin__
+        value_type = self.__args__[0]
+        if isinstance(value_type, TypeVar):
+            return setting_class(*args, **kwargs)
+        if "type" in kwargs or len(args) > 1:
+            raise InvalidSetting(
+                "the type is given by the subscript already: after the name, give everything by"
+                " keyword, as in Setting[int]('name', configurable_features=..., default_value=...)"
+            )
+        return setting_class(*args, type=value_type, **kwargs)

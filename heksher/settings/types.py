@@ -1,0 +1,302 @@
+"""From a Python annotation to the decoder of its Heksher type.
+
+The table of what is possible stands in `docs/types.md`; what is not is an error that says why and
+what to use instead.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+from dataclasses import is_dataclass
+from enum import Enum, Flag
+from types import NoneType, SimpleNamespace, UnionType
+from typing import (
+    Annotated,
+    Any,
+    ForwardRef,
+    Literal,
+    NewType,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from pydantic import BaseModel, RootModel, Secret, SecretBytes, SecretStr
+from typing_extensions import TypeAliasType, is_typeddict
+
+from heksher.settings.frozen import FrozenList, FrozenSet
+from heksher.settings.leaves import ConstrainedDecoder, TextDecoder, constraints
+from heksher.settings.options import (
+    EnumDecoder,
+    FlagDecoder,
+    OptionSetDecoder,
+    enum_options,
+    literal_options,
+)
+from heksher.settings.records import (
+    RecordDecoder,
+    RecordField,
+    dataclass_fields,
+    model_fields,
+    typed_dict_fields,
+)
+from heksher.settings.setting_type import SettingType
+from heksher.settings.values import (
+    BoolDecoder,
+    Decoder,
+    FloatDecoder,
+    IntDecoder,
+    MappingDecoder,
+    Rejected,
+    SequenceDecoder,
+    StrDecoder,
+)
+
+_PRIMITIVES: dict[Any, Decoder] = {
+    int: IntDecoder(),
+    float: FloatDecoder(),
+    str: StrDecoder(),
+    bool: BoolDecoder(),
+}
+
+_SEQUENCES: dict[Any, tuple[Any, tuple[type, ...]]] = {
+    list: (FrozenList, (list,)),
+    collections.abc.MutableSequence: (FrozenList, (list,)),
+    tuple: (tuple, (tuple,)),
+    collections.abc.Sequence: (tuple, (tuple, list)),
+    collections.abc.Collection: (tuple, (tuple, list)),
+    collections.abc.Iterable: (tuple, (tuple, list)),
+}
+"""What each kind of sequence is read as, and what its default may be."""
+
+_SETS: dict[Any, tuple[Any, tuple[type, ...]]] = {
+    set: (FrozenSet, (set,)),
+    collections.abc.MutableSet: (FrozenSet, (set,)),
+    frozenset: (frozenset, (frozenset,)),
+    collections.abc.Set: (frozenset, (frozenset, set)),
+}
+
+_MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+
+_SECRETS = (SecretStr, SecretBytes, Secret)
+
+
+class Namespace:
+    """The names that forward references of one declaration may use."""
+
+    def __init__(self, global_names: dict[str, Any], local_names: dict[str, Any]) -> None:
+        self._globals = global_names
+        self._locals = local_names
+
+    def resolve(self, reference: object) -> Any:
+        """Return the type that a forward reference names.
+
+        Raises:
+            Rejected: The name is not defined (yet), or is no type.
+        """
+        holder = SimpleNamespace(__annotations__={"type": reference})
+        try:
+            hints = get_type_hints(holder, self._globals, self._locals, include_extras=True)
+        except (NameError, SyntaxError, TypeError, AttributeError) as error:
+            raise Rejected(
+                f"{reference!r} cannot be resolved ({error}): define it above the setting"
+            ) from None
+        return hints["type"]
+
+
+def decoder_of(annotation: Any, namespace: Namespace | None = None) -> Decoder:
+    """Return the decoder of *annotation*; `decoder.type` is its Heksher type.
+
+    Raises:
+        Rejected: There is no Heksher type for it; the reason says what to use instead.
+    """
+    primitive = _primitive(annotation)
+    return primitive or _Builder(namespace or Namespace({}, {})).build(annotation)
+
+
+def _primitive(annotation: Any) -> Decoder | None:
+    return _PRIMITIVES.get(annotation) if isinstance(annotation, type) else None
+
+
+class _Builder:
+    """Builds the decoders of one annotation, from the outside in.
+
+    Args:
+        namespace: Resolves forward references.
+        constrained: Whether the constraints of `Annotated` count; not within a record, since
+            pydantic checks those with the whole.
+    """
+
+    def __init__(self, namespace: Namespace, *, constrained: bool = True) -> None:
+        self._namespace = namespace
+        self._constrained = constrained
+        self._records: list[Any] = []
+
+    def build(self, annotation: Any) -> Decoder:
+        if isinstance(annotation, SettingType):
+            return annotation.decoder()
+        if isinstance(annotation, (str, ForwardRef)):
+            return self.build(self._namespace.resolve(annotation))
+        if isinstance(annotation, NewType):
+            return self.build(annotation.__supertype__)
+        if isinstance(annotation, TypeAliasType):
+            return self.build(annotation.__value__)
+        origin = get_origin(annotation)
+        if isinstance(origin, TypeAliasType):
+            return self.build(origin.__value__[get_args(annotation)])
+        if origin is Annotated:
+            return self._annotated(*get_args(annotation))
+        if origin is Literal:
+            return EnumDecoder(
+                literal_options(get_args(annotation)), f"one of the options of {_name(annotation)}"
+            )
+        if origin in (Union, UnionType):
+            return self._union(annotation)
+        if origin is None:
+            return self._plain(annotation)
+        return self._container(annotation, origin, get_args(annotation))
+
+    def _annotated(self, inner: Any, *metadata: Any) -> Decoder:
+        decoder = self.build(inner)
+        acting = constraints(metadata) if self._constrained else []
+        if not acting:
+            return decoder
+        if isinstance(decoder, TextDecoder):
+            return TextDecoder(Annotated[(inner, *acting)], decoder.python)
+        return ConstrainedDecoder(decoder, Annotated[(_shape(inner), *acting)])
+
+    def _union(self, annotation: Any) -> Decoder:
+        if NoneType in get_args(annotation):
+            raise Rejected(
+                "Heksher has no null, so no T | None: use a value that means 'none', such as"
+                ' 0 or "", or an Enum with a member for it'
+            )
+        raise Rejected("Heksher has no unions: use one type, or Literal[...] for a few values")
+
+    def _plain(self, annotation: Any) -> Decoder:
+        primitive = _primitive(annotation)
+        if primitive is not None:
+            return primitive
+        if is_typeddict(annotation):
+            return self._record(annotation, typed_dict_fields(annotation))
+        if not isinstance(annotation, type) or annotation is Any:
+            return self._unsupported(annotation)
+        if issubclass(annotation, _SECRETS):
+            raise Rejected("a setting is no place for secrets: its default and rules are readable")
+        if issubclass(annotation, Flag):
+            return FlagDecoder(annotation)
+        if issubclass(annotation, Enum):
+            return EnumDecoder(enum_options(annotation), f"a member of {annotation.__name__}")
+        if issubclass(annotation, BaseModel) and not issubclass(annotation, RootModel):
+            return self._record(annotation, model_fields(annotation))
+        if is_dataclass(annotation):
+            return self._record(annotation, dataclass_fields(annotation))
+        return self._text(annotation)
+
+    def _text(self, annotation: type) -> Decoder:
+        self._refuse_bare_container(annotation)
+        if issubclass(annotation, bytearray):
+            raise Rejected("a bytearray can be changed by its readers: use bytes")
+        return TextDecoder(annotation, f"a {annotation.__name__}")
+
+    def _refuse_bare_container(self, annotation: Any) -> None:
+        if annotation in _SEQUENCES or annotation in _SETS or annotation in _MAPPINGS:
+            example = "[str, int]" if annotation in _MAPPINGS else "[int]"
+            example = "[int, ...]" if annotation is tuple else example
+            raise Rejected(
+                f"{_name(annotation)} does not say the type of its elements: write it, as in"
+                f" {_name(annotation)}{example}"
+            )
+
+    def _unsupported(self, annotation: Any) -> Decoder:
+        self._refuse_bare_container(annotation)
+        if annotation is None:
+            raise Rejected("Heksher has no null")
+        if annotation is Any or isinstance(annotation, TypeVar):
+            raise Rejected(f"{_name(annotation)} stands for no one type: name a concrete type")
+        return TextDecoder(annotation, f"a {_name(annotation)}")
+
+    def _container(self, annotation: Any, origin: Any, args: tuple[Any, ...]) -> Decoder:
+        if origin is tuple:
+            return self._tuple(args)
+        if origin in _SEQUENCES:
+            make, accepts = _SEQUENCES[origin]
+            return SequenceDecoder(self.build(args[0]), make, accepts=accepts)
+        if origin in _SETS:
+            return self._set(self.build(args[0]), *_SETS[origin])
+        if origin in _MAPPINGS:
+            return self._mapping(origin, *args)
+        if is_typeddict(origin):
+            raise Rejected("a generic TypedDict has no Heksher type: write it out without generics")
+        return self._text_or_record(annotation, origin)
+
+    def _text_or_record(self, annotation: Any, origin: Any) -> Decoder:
+        if isinstance(origin, type) and issubclass(origin, _SECRETS):
+            raise Rejected("a setting is no place for secrets: its default and rules are readable")
+        if is_dataclass(origin):
+            raise Rejected("a generic dataclass has no Heksher type: write it out without generics")
+        return TextDecoder(annotation, f"a {_name(annotation)}")
+
+    def _tuple(self, args: tuple[Any, ...]) -> Decoder:
+        if len(args) != 2 or args[1] is not Ellipsis:
+            raise Rejected("Heksher has no tuple of a fixed length: use tuple[T, ...]")
+        return SequenceDecoder(self.build(args[0]), tuple, accepts=(tuple,))
+
+    def _set(self, element: Decoder, make: Any, accepts: tuple[type[Any], ...]) -> Decoder:
+        if isinstance(element, EnumDecoder):
+            return OptionSetDecoder(element, make, accepts=accepts)
+        return SequenceDecoder(element, _hashable(make), accepts=accepts, unordered=True)
+
+    def _mapping(self, origin: Any, key: Any, value: Any) -> Decoder:
+        if not isinstance(self.build(key), StrDecoder):
+            raise Rejected("the keys of a mapping are str in Heksher: use a mapping from str")
+        accepts = (dict,) if origin is not collections.abc.Mapping else (collections.abc.Mapping,)
+        return MappingDecoder(self.build(value), accepts=accepts)
+
+    def _record(self, record: Any, record_fields: list[RecordField]) -> Decoder:
+        if record in self._records:
+            raise Rejected(f"{record.__name__} contains itself, so its Heksher type has no end")
+        self._records.append(record)
+        outer, self._constrained = self._constrained, False
+        try:
+            decoders = {field.key: self._field(record, field) for field in record_fields}
+        finally:
+            self._constrained = outer
+            self._records.pop()
+        return RecordDecoder(record, record_fields, decoders)
+
+    def _field(self, record: Any, field: RecordField) -> Decoder:
+        try:
+            return self.build(field.annotation)
+        except Rejected as rejected:
+            raise Rejected(f"field {field.name} of {record.__name__}: {rejected.reason}") from None
+
+
+def _hashable(make: Any) -> Any:
+    """Return *make*, for elements that pydantic or the user's own type may make unhashable."""
+
+    def make_set(items: list[Any]) -> Any:
+        try:
+            return make(items)
+        except TypeError:
+            raise Rejected("an element of a set cannot be hashed") from None
+
+    return make_set
+
+
+def _shape(annotation: Any) -> Any:
+    """Return *annotation* with `Any` for what its elements are: they are decoded already."""
+    origin = get_origin(annotation)
+    if origin is tuple:
+        return tuple[Any, ...]
+    if origin in _SEQUENCES or origin in _SETS:
+        return origin[Any]
+    if origin in _MAPPINGS:
+        return origin[str, Any]
+    return annotation
+
+
+def _name(annotation: Any) -> str:
+    return getattr(annotation, "__name__", None) or str(annotation).removeprefix("typing.")

@@ -1,0 +1,403 @@
+"""Raw JSON to read-only Python values and back: one small decoder for each Heksher type.
+
+A decoder is built once, where a setting is declared, and composed of the decoders of its
+elements. `decode` has three outcomes, as `Setting` promises them:
+
+1. the raw value fits: the value;
+2. it fits in part: the rest, and a `Coercion` in *coercions* for each thing that was left out;
+3. it does not fit: `Rejected`.
+
+Neither a coercion nor a rejection holds the text of a raw value, since both reach logs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from typing_extensions import override
+
+from heksher.settings.frozen import FrozenDict
+from heksher.settings.type_strings import (
+    MAX_INT,
+    MIN_INT,
+    MappingType,
+    PrimitiveType,
+    SequenceType,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from heksher.settings.type_strings import HeksherType
+
+K = TypeVar("K")
+
+Json: TypeAlias = Any
+"""A JSON value as Python reads it; decoders find out what it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coercion:
+    """One part of a raw value that was left out, since it did not fit.
+
+    Attributes:
+        path: Where it stood, as in `$[2]` or `$.colours[0]`.
+        reason: Why it did not fit; never its text.
+    """
+
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.reason} @ {self.path}"
+
+
+class Rejected(ValueError):  # noqa: N818  # says what happened
+    """A value that does not fit its type; *path* leads to the part that does not."""
+
+    def __init__(self, reason: str, path: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.reason} @ ${self.path}" if self.path else self.reason
+
+    def inside(self, step: str) -> Rejected:
+        """Return the same rejection as seen from a container, one *step* further out."""
+        return Rejected(self.reason, step + self.path)
+
+
+class Decoder(ABC):
+    """Between the raw JSON of one Heksher type and one Python type.
+
+    Attributes:
+        type: The Heksher type; `str()` of it is the type string.
+        python: What a default has to be, in words, for error messages.
+    """
+
+    __slots__ = ("python", "type")
+
+    def __init__(self, type: HeksherType, python: str) -> None:
+        self.type = type
+        self.python = python
+
+    @abstractmethod
+    def decode(self, raw: Json, coercions: list[Coercion]) -> Any:
+        """Return the read-only value of *raw*; add to *coercions* what had to be left out.
+
+        Raises:
+            Rejected: *raw* does not fit.
+        """
+
+    @abstractmethod
+    def encode(self, value: Any) -> Json:
+        """Return the raw JSON of *value*, the same bytes in every process.
+
+        Raises:
+            Rejected: *value* is not of the Python type, or the service cannot hold it.
+        """
+
+    def canonical(self, raw: Json) -> Json:
+        """Return *raw* as `encode` would write it; two raw values of one meaning are one then.
+
+        Raises:
+            Rejected: *raw* does not fit, or fits only in part.
+        """
+        coercions: list[Coercion] = []
+        value = self.decode(raw, coercions)
+        if coercions:
+            raise Rejected(coercions[0].reason)
+        return self.encode(value)
+
+
+class IntDecoder(Decoder):
+    """`int`: numbers without a fraction; `3.0` is one (the service says so), `true` is none."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(PrimitiveType("int"), "an int")
+
+    @override
+    def decode(self, raw: Json, coercions: list[Coercion]) -> int:
+        if type(raw) is int:
+            return raw
+        if type(raw) is float and raw.is_integer():
+            return int(raw)
+        raise Rejected(f"{kind_of(raw)} is no int")
+
+    @override
+    def encode(self, value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise Rejected(f"{type(value).__name__} is no int")
+        if not MIN_INT <= value <= MAX_INT:
+            raise Rejected("the service holds integers from -2**63 to 2**64 - 1 only")
+        return int(value)
+
+
+class FloatDecoder(Decoder):
+    """`float`: every finite number, always read as a float."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(PrimitiveType("float"), "a float")
+
+    @override
+    def decode(self, raw: Json, coercions: list[Coercion]) -> float:
+        if type(raw) is float:
+            if math.isfinite(raw):
+                return raw
+        elif type(raw) is int:
+            try:
+                return float(raw)
+            except OverflowError:
+                raise Rejected("the number is too large for a float") from None
+        raise Rejected(f"{kind_of(raw)} is no finite float")
+
+    @override
+    def encode(self, value: Any) -> float:
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            raise Rejected(f"{type(value).__name__} is no float")
+        if not math.isfinite(value):
+            raise Rejected("the service holds finite numbers only, neither inf nor nan")
+        return float(value)
+
+
+class StrDecoder(Decoder):
+    """`str`, as it is."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(PrimitiveType("str"), "a str")
+
+    @override
+    def decode(self, raw: Json, coercions: list[Coercion]) -> str:
+        if type(raw) is str:
+            return raw
+        raise Rejected(f"{kind_of(raw)} is no str")
+
+    @override
+    def encode(self, value: Any) -> str:
+        if not isinstance(value, str):
+            raise Rejected(f"{type(value).__name__} is no str")
+        return check_text(str.__str__(value))
+
+
+class BoolDecoder(Decoder):
+    """`bool`: `true` and `false`, never a number."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(PrimitiveType("bool"), "a bool")
+
+    @override
+    def decode(self, raw: Json, coercions: list[Coercion]) -> bool:
+        if raw is True or raw is False:
+            return raw
+        raise Rejected(f"{kind_of(raw)} is no bool")
+
+    @override
+    def encode(self, value: Any) -> bool:
+        if value is True or value is False:
+            return value
+        raise Rejected(f"{type(value).__name__} is no bool")
+
+
+class SequenceDecoder(Decoder):
+    """`Sequence<T>`, read as the container that *make* makes.
+
+    Args:
+        element: The decoder of each element.
+        make: Makes the read-only container from a list of decoded elements.
+        accepts: The Python types that a default may have.
+        unordered: Whether the container is a set: it is sent sorted, the same from all processes.
+    """
+
+    __slots__ = ("_accepts", "_element", "_make", "_unordered")
+
+    def __init__(
+        self,
+        element: Decoder,
+        make: Callable[[list[Any]], Any],
+        *,
+        accepts: tuple[type[Any], ...],
+        unordered: bool = False,
+    ) -> None:
+        super().__init__(
+            SequenceType(element.type), f"a {accepts[0].__name__} of which each is {element.python}"
+        )
+        self._element = element
+        self._make = make
+        self._accepts = accepts
+        self._unordered = unordered
+
+    @override
+    def decode(self, raw: Json, coercions: list[Coercion]) -> Any:
+        if type(raw) is not list:
+            raise Rejected(f"{kind_of(raw)} is no sequence")
+        decode, before = self._element.decode, len(coercions)
+        try:
+            items = [decode(item, coercions) for item in raw]
+        except Rejected:
+            del coercions[before:]
+        else:
+            if len(coercions) == before:
+                return self._make(items)
+            del coercions[before:]
+        steps = ((place, f"[{place}]", item) for place, item in enumerate(raw))
+        return self._make([item for _, item in salvage(self._element, steps, coercions)])
+
+    @override
+    def encode(self, value: Any) -> list[Json]:
+        if not isinstance(value, self._accepts):
+            raise Rejected(f"{type(value).__name__} is not {self.python}")
+        encoded: list[Json] = [
+            encode_at(self._element, f"[{i}]", item) for i, item in enumerate(value)
+        ]
+        if self._unordered:
+            encoded.sort(key=json_text)
+        return encoded
+
+
+class MappingDecoder(Decoder):
+    """`Mapping<T>` with string keys, read as a read-only dict."""
+
+    __slots__ = ("_accepts", "_element")
+
+    def __init__(self, element: Decoder, *, accepts: tuple[type[Any], ...]) -> None:
+        super().__init__(
+            MappingType(element.type), f"a mapping from str of which each value is {element.python}"
+        )
+        self._element = element
+        self._accepts = accepts
+
+    @override
+    def decode(self, raw: Json, coercions: list[Coercion]) -> FrozenDict[str, Any]:
+        if type(raw) is not dict:
+            raise Rejected(f"{kind_of(raw)} is no mapping")
+        decode, before = self._element.decode, len(coercions)
+        try:
+            items = {key: decode(item, coercions) for key, item in raw.items()}
+        except Rejected:
+            del coercions[before:]
+        else:
+            if len(coercions) == before:
+                return FrozenDict(items)
+            del coercions[before:]
+        steps = ((key, key_step(key), item) for key, item in raw.items())
+        return FrozenDict(salvage(self._element, steps, coercions))
+
+    @override
+    def encode(self, value: Any) -> dict[str, Json]:
+        if not isinstance(value, self._accepts):
+            raise Rejected(f"{type(value).__name__} is not {self.python}")
+        encoded: dict[str, Json] = {}
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise Rejected(f"a key is {type(key).__name__}, not str")
+            encoded[check_text(str.__str__(key))] = encode_at(self._element, key_step(key), item)
+        return encoded
+
+
+def salvage(
+    decoder: Decoder, steps: Iterable[tuple[K, str, Json]], coercions: list[Coercion]
+) -> list[tuple[K, Any]]:
+    """Decode what fits of *steps*, each a key, its path step and its raw value; report the rest."""
+    kept: list[tuple[K, Any]] = []
+    for key, step, raw in steps:
+        inner: list[Coercion] = []
+        try:
+            kept.append((key, decoder.decode(raw, inner)))
+        except Rejected as rejected:
+            coercions.append(Coercion(f"${step}{rejected.path}", rejected.reason))
+        coercions.extend(Coercion(f"${step}{one.path[1:]}", one.reason) for one in inner)
+    return kept
+
+
+def encode_at(decoder: Decoder, step: str, value: Any) -> Json:
+    """Encode *value*, which stands at *step* of its container."""
+    try:
+        return decoder.encode(value)
+    except Rejected as rejected:
+        raise rejected.inside(step) from None
+
+
+def key_step(key: str) -> str:
+    """Return the path step to *key*: `.key`, or `["a key"]` where it is no plain word."""
+    return f".{key}" if key.isidentifier() else f"[{json.dumps(key)}]"
+
+
+def json_text(raw: Json) -> str:
+    """Return *raw* as compact JSON: the text that sorts options as the service sorts them."""
+    return json.dumps(raw, separators=(",", ":"), sort_keys=True)
+
+
+def check_text(text: str) -> str:
+    """Return *text* if the service can hold it.
+
+    Raises:
+        Rejected: It holds NUL (PostgreSQL stores none) or a lone surrogate (no UTF-8 has one).
+    """
+    if "\0" in text:
+        raise Rejected("text with a NUL character (\\x00) cannot be stored")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Rejected("text with a lone surrogate (\\ud800 to \\udfff) is no Unicode") from None
+    return text
+
+
+def check_json(value: object, path: str = "") -> Json:
+    """Return *value* as plain JSON that the service can hold: containers copied, at any depth.
+
+    Raises:
+        Rejected: Part of it is no JSON; the path leads there.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, dict):
+        return {
+            _json_key(key, path): check_json(item, path + key_step(key))
+            for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [check_json(item, f"{path}[{place}]") for place, item in enumerate(value)]
+    try:
+        if isinstance(value, str):
+            return check_text(str.__str__(value))
+        if isinstance(value, int):
+            return IntDecoder().encode(value)
+        if isinstance(value, float):
+            return FloatDecoder().encode(value)
+    except Rejected as rejected:
+        raise rejected.inside(path) from None
+    raise Rejected(f"{type(value).__name__} is no JSON", path)
+
+
+def _json_key(key: object, path: str) -> str:
+    if not isinstance(key, str):
+        raise Rejected(f"a key is {type(key).__name__}, not str", path)
+    return check_text(str.__str__(key))
+
+
+_KINDS = {
+    bool: "a bool",
+    int: "an int",
+    float: "a float",
+    str: "a str",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def kind_of(raw: Json) -> str:
+    """Return what kind of JSON *raw* is, in words, without its text."""
+    return "null" if raw is None else _KINDS.get(type(raw), type(raw).__name__)
