@@ -21,7 +21,7 @@ from heksher.settings.values import Coercion, Rejected
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from heksher.settings.setting import Setting
+    from heksher.settings.declared import DeclaredSetting
     from heksher.settings.values import Json
 
     RawRule = tuple[int, Sequence[Sequence[str]], Json]
@@ -46,7 +46,7 @@ class CompileOptions:
 
 
 def compile_rule_set(
-    setting: Setting[Any, ...],
+    setting: DeclaredSetting,
     default: Json,
     rules: Iterable[RawRule],
     *,
@@ -73,7 +73,7 @@ class _Compilation:
     """One setting being compiled: the tiers so far, and what went wrong so far."""
 
     def __init__(
-        self, setting: Setting[Any, ...], previous: RuleSet[Any] | None, options: CompileOptions
+        self, setting: DeclaredSetting, previous: RuleSet[Any] | None, options: CompileOptions
     ) -> None:
         self._setting = setting
         self._previous = previous

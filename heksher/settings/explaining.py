@@ -16,9 +16,9 @@ from heksher.settings.state import Overlay, rule_set_in
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from heksher.settings.declared import DeclaredSetting
     from heksher.settings.registry import Registry
     from heksher.settings.rules import CompiledRule, Condition, Rejection
-    from heksher.settings.setting import Setting
     from heksher.settings.state import Snapshot, Source, StateContent
     from heksher.settings.values import Coercion
 
@@ -153,8 +153,8 @@ class Resolution(Generic[T_co]):
 
 
 def explain(
-    setting: Setting[T_co, ...], registry: Registry, given: Mapping[str, Any]
-) -> Resolution[T_co]:
+    setting: DeclaredSetting, registry: Registry, given: Mapping[str, Any]
+) -> Resolution[Any]:
     """Read *setting* as `get` does, and return the value with the reasons for it.
 
     Args:
@@ -177,7 +177,7 @@ def explain(
 
 
 def _feature_value(
-    setting: Setting[Any, ...], feature: str, given: Mapping[str, Any], content: StateContent
+    setting: DeclaredSetting, feature: str, given: Mapping[str, Any], content: StateContent
 ) -> FeatureValue:
     if given.get(feature, ABSENT) is not ABSENT:
         return FeatureValue(feature, given[feature], FeatureSource.ARGUMENT)
@@ -191,8 +191,8 @@ def _feature_value(
 
 
 def _resolution(
-    setting: Setting[T_co, ...], registry: Registry, context: tuple[FeatureValue, ...], value: Any
-) -> Resolution[T_co]:
+    setting: DeclaredSetting, registry: Registry, context: tuple[FeatureValue, ...], value: Any
+) -> Resolution[Any]:
     state = registry.current_state()
     snapshot: Snapshot = state[0].snapshot
     rule_set = rule_set_in(state, setting)

@@ -6,10 +6,13 @@ import gc
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol
 from weakref import ref
 
+from typing_extensions import TypeVar
+
 from heksher.exceptions import ClientStateError, InvalidSetting, UnknownSetting
+from heksher.settings.declared import DeclaredSetting
 from heksher.settings.state import (
     Overlay,
     Snapshot,
@@ -24,9 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from heksher.settings.context import DefaultSource
-    from heksher.settings.setting import Setting
 
-    AnySetting = Setting[Any, ...]
+S = TypeVar("S", bound=DeclaredSetting, default=Any)
 
 
 class MainClient(Protocol):
@@ -35,11 +37,11 @@ class MainClient(Protocol):
     def setting_declared(self) -> None:
         """A setting was declared that the client does not know yet."""
 
-    def setting_outdated(self, setting: AnySetting) -> None:
+    def setting_outdated(self, setting: Any) -> None:
         """A setting's published values are no longer what it wants: query it afresh."""
 
 
-class Registry:
+class Registry(Generic[S]):
     """The settings of a process, held weakly, and their published state.
 
     What nobody can read any more is neither declared nor queried. Readers take no lock; all that
@@ -56,13 +58,13 @@ class Registry:
     def __init__(self) -> None:
         self.view: ContextVar[View | None] = ContextVar("heksher.view", default=None)
         self._lock = RLock()
-        self._names: dict[str, ref[AnySetting]] = {}
-        self._settings: dict[int, ref[AnySetting]] = {}
+        self._names: dict[str, ref[S]] = {}
+        self._settings: dict[int, ref[S]] = {}
         self._size = 2
         self._main: ref[MainClient] | None = None
         self.state: State = make_state(StateContent(Snapshot(), {}), {}, self._size)
 
-    def declare(self, setting: AnySetting) -> int:
+    def declare(self, setting: S) -> int:
         """Take *setting* in, and return the index that it has in every state from now on.
 
         Raises:
@@ -80,7 +82,7 @@ class Registry:
             main.setting_declared()
         return index
 
-    def _check_name(self, setting: AnySetting) -> None:
+    def _check_name(self, setting: S) -> None:
         other = self._living(setting.name)
         if other is None or other.location == setting.location:
             return
@@ -95,11 +97,11 @@ class Registry:
                 f" {setting.location}: give one of them another name, or import the other"
             )
 
-    def _living(self, name: str) -> AnySetting | None:
+    def _living(self, name: str) -> S | None:
         reference = self._names.get(name)
         return None if reference is None else reference()
 
-    def find(self, name: str) -> AnySetting:
+    def find(self, name: str) -> S:
         """Return the living setting declared under *name*.
 
         Raises:
@@ -112,7 +114,7 @@ class Registry:
             )
         return setting
 
-    def declared(self) -> list[AnySetting]:
+    def declared(self) -> list[S]:
         """Return the living settings to declare, one for each name, in order of declaration."""
         with self._lock:
             found = {name: reference() for name, reference in self._names.copy().items()}
@@ -121,7 +123,7 @@ class Registry:
         living = [setting for setting in found.values() if setting is not None]
         return sorted(living, key=lambda setting: setting.index)
 
-    def readable(self) -> dict[int, AnySetting]:
+    def readable(self) -> dict[int, S]:
         """Return all living settings by index: also those that a reload has replaced."""
         with self._lock:
             # A copy: the collector may run, and settings die, while this walks through them.
@@ -176,7 +178,7 @@ class Registry:
             if self.main is client:
                 self._main = None
 
-    def outdated(self, setting: AnySetting) -> None:
+    def outdated(self, setting: S) -> None:
         """Ask the main client, if any, to query *setting* afresh."""
         main = self.main
         if main is not None:
@@ -216,7 +218,7 @@ class Registry:
         return state_of(self.view.get() or self.state)
 
 
-DEFAULT = Registry()
+DEFAULT: Registry = Registry()
 """The registry of all settings and clients that are not told another."""
 
 
@@ -228,6 +230,6 @@ def pinned() -> Any:
     return DEFAULT.pinned()
 
 
-def find(name: str) -> AnySetting:
+def find(name: str) -> Any:
     """Return the living setting of that name in the registry of the process; for unpickling."""
     return DEFAULT.find(name)

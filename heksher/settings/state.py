@@ -22,8 +22,8 @@ from heksher.settings.resolving import make_filler
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from heksher.settings.declared import DeclaredSetting
     from heksher.settings.rules import RuleSet
-    from heksher.settings.setting import Setting
 
 State: TypeAlias = list[Any]
 
@@ -108,9 +108,7 @@ def state_of(view: View) -> State:
     return view.state if isinstance(view, Overlay) else view
 
 
-def make_state(
-    content: StateContent, settings: Mapping[int, Setting[Any, ...]], size: int
-) -> State:
+def make_state(content: StateContent, settings: Mapping[int, DeclaredSetting], size: int) -> State:
     """Return the state of *content* for *settings*, by their indexes, all below *size*."""
     state: State = [None] * size
     state[0] = content
@@ -120,13 +118,13 @@ def make_state(
     return state
 
 
-def rule_set_in(state: State, setting: Setting[Any, ...]) -> RuleSet[Any]:
+def rule_set_in(state: State, setting: DeclaredSetting) -> RuleSet[Any]:
     """Return the rule set that *setting* has in *state*: of its declared default if none."""
     content: StateContent = state[0]
     return content.snapshot.rule_sets.get(setting.index, setting.declared_rules)
 
 
-def fill_in(view: View, setting: Setting[Any, ...]) -> Any:
+def fill_in(view: View, setting: DeclaredSetting) -> Any:
     """Return the filler of *setting* for *view*, made and kept there if it was not yet."""
     state = state_of(view)
     content: StateContent = state[0]

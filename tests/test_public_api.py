@@ -1,0 +1,67 @@
+"""What the package exports: sorted, complete, and all of it documented."""
+
+from __future__ import annotations
+
+import inspect
+import types
+
+import pytest
+
+import heksher
+from heksher import exceptions
+
+
+def exported() -> list[str]:
+    """Return every public name that the package's root really has."""
+    return [
+        name
+        for name, value in vars(heksher).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+    ]
+
+
+def public_members(cls: type) -> list[tuple[str, object]]:
+    """Return what *cls* itself defines under public names and can have a docstring."""
+    documentable = (types.FunctionType, classmethod, staticmethod, property)
+    return [
+        (name, value)
+        for name, value in vars(cls).items()
+        if not name.startswith("_") and isinstance(value, documentable)
+    ]
+
+
+def test_all_is_sorted() -> None:
+    assert heksher.__all__ == sorted(heksher.__all__)
+
+
+def test_all_is_what_is_exported() -> None:
+    assert set(heksher.__all__) == set(exported())
+
+
+@pytest.mark.parametrize("name", heksher.__all__)
+def test_public_name_is_documented(name: str) -> None:
+    value = getattr(heksher, name)
+
+    if isinstance(value, type) or callable(value):
+        assert inspect.getdoc(value)
+
+
+@pytest.mark.parametrize("name", heksher.__all__)
+def test_public_members_are_documented(name: str) -> None:
+    value = getattr(heksher, name)
+    if not isinstance(value, type):
+        return
+
+    silent = [member for member, found in public_members(value) if not inspect.getdoc(found)]
+
+    assert not silent
+
+
+def test_every_exception_is_exported_from_the_root() -> None:
+    assert set(exceptions.__all__) <= set(heksher.__all__)
+
+
+@pytest.mark.parametrize("name", exceptions.__all__)
+def test_every_exception_is_one_of_the_tree(name: str) -> None:
+    assert issubclass(getattr(heksher, name), heksher.HeksherError)
+    assert f" {name} " in f"{exceptions.__doc__} ".replace("\n", " ")
