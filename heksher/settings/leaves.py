@@ -6,22 +6,25 @@ import json
 import re
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 from pydantic_core import PydanticSerializationError
 from typing_extensions import override
 
 from heksher.settings.frozen import freeze
+from heksher.settings.type_schemas import constrain
 from heksher.settings.type_strings import PrimitiveType
 from heksher.settings.values import Coercion, Decoder, Rejected, check_text, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from heksher.settings.type_schemas import Schema
     from heksher.settings.values import Json
 
 T = TypeVar("T")
@@ -51,7 +54,7 @@ class TextDecoder(Decoder):
     def __init__(self, annotation: Any, python: str) -> None:
         super().__init__(PrimitiveType("str"), python)
         self._adapter: TypeAdapter[Any] = adapter_of(annotation)
-        if _serialized_type(self._adapter) != "string":
+        if pydantic_schema(self._adapter, mode="serialization").get("type") != "string":
             raise Rejected("pydantic does not write it as a JSON string")
         self._form = _wire_form(annotation)
 
@@ -74,6 +77,16 @@ class TextDecoder(Decoder):
         if not isinstance(raw, str):
             raise Rejected(f"{type(value).__name__} is not written as a JSON string")
         return check_text(raw)
+
+    @override
+    def json_schema(self) -> Schema:
+        theirs = pydantic_schema(self._adapter, mode="serialization")
+        schema = constrain(super().json_schema(), theirs, theirs.get("$defs", {}))
+        if "format" in theirs:
+            schema["format"] = theirs["format"]
+        if self._form is not None:
+            schema.update(pattern=f"^{self._form[0].pattern}", examples=[self._form[1]])
+        return schema
 
 
 class ConstrainedDecoder(Decoder):
@@ -101,6 +114,11 @@ class ConstrainedDecoder(Decoder):
     def encode(self, value: Any) -> Json:
         return self._inner.encode(value)
 
+    @override
+    def json_schema(self) -> Schema:
+        theirs = pydantic_schema(self._adapter)
+        return constrain(self._inner.json_schema(), theirs, theirs.get("$defs", {}))
+
 
 def constraints(metadata: Sequence[Any]) -> list[Any]:
     """Return the part of an `Annotated`'s *metadata* that pydantic could act upon."""
@@ -125,11 +143,22 @@ def adapter_of(annotation: Any) -> TypeAdapter[Any]:
         raise Rejected(f"pydantic cannot validate it: {error}") from None
 
 
-def _serialized_type(adapter: TypeAdapter[Any]) -> object:
+class _QuietGenerator(GenerateJsonSchema):
+    """Pydantic's generator, without warnings of defaults that are no JSON: they are not used."""
+
+    ignored_warning_kinds: set[JsonSchemaWarningKind] = set(  # noqa: RUF012  # as pydantic has it
+        get_args(JsonSchemaWarningKind)
+    )
+
+
+def pydantic_schema(
+    adapter: TypeAdapter[Any], *, mode: Literal["validation", "serialization"] = "validation"
+) -> Schema:
+    """Return pydantic's JSON Schema of what *adapter* takes or gives; empty if it knows none."""
     try:
-        return adapter.json_schema(mode="serialization").get("type")
+        return adapter.json_schema(mode=mode, schema_generator=_QuietGenerator)
     except PydanticUserError:
-        return None
+        return {}
 
 
 def _wire_form(annotation: Any) -> tuple[re.Pattern[str], str] | None:

@@ -13,7 +13,8 @@ from pydantic import AliasChoices, AliasPath, BaseModel, ValidationError
 from typing_extensions import ReadOnly, override
 
 from heksher.settings.frozen import freeze
-from heksher.settings.leaves import adapter_of, validated
+from heksher.settings.leaves import adapter_of, pydantic_schema, validated
+from heksher.settings.type_schemas import constrain
 from heksher.settings.type_strings import MappingType
 from heksher.settings.values import (
     Coercion,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
     from pydantic.fields import FieldInfo
 
+    from heksher.settings.type_schemas import Schema
     from heksher.settings.values import Json
 
 
@@ -122,6 +124,25 @@ class RecordDecoder(Decoder):
             if key not in self._fields:
                 raise Rejected(f"{self._record.__name__} has no such key", key_step(str(key)))
         return {key: value[key] for key in self._fields if key in value}
+
+    @override
+    def json_schema(self) -> Schema:
+        theirs = pydantic_schema(self._adapter)
+        definitions = theirs.get("$defs", {})
+        said = theirs.get("properties", {})
+        properties = {}
+        for key, decoder in self._decoders.items():
+            properties[key] = constrain(decoder.json_schema(), said.get(key), definitions)
+            if "description" in said.get(key, {}):
+                properties[key]["description"] = said[key]["description"]
+        # What the record would ignore, the service takes only if it has the type of the fields.
+        others = super().json_schema()["additionalProperties"]
+        return {
+            "type": "object",
+            "properties": properties,
+            "required": [key for key, field in self._fields.items() if field.required],
+            "additionalProperties": theirs.get("additionalProperties", True) and others,
+        }
 
 
 def _one_type(record: Any, decoders: Mapping[str, Decoder]) -> Any:

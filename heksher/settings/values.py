@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from typing_extensions import override
 
 from heksher.settings.frozen import FrozenDict
+from heksher.settings.type_schemas import type_schema
 from heksher.settings.type_strings import (
     MAX_INT,
     MIN_INT,
@@ -32,6 +33,7 @@ from heksher.settings.type_strings import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from heksher.settings.type_schemas import Schema
     from heksher.settings.type_strings import HeksherType
 
 K = TypeVar("K")
@@ -113,6 +115,10 @@ class Decoder(ABC):
         if coercions:
             raise Rejected(coercions[0].reason)
         return self.encode(value)
+
+    def json_schema(self) -> Schema:
+        """Return the JSON Schema of the raw values that fit; see `schema` for what it cannot say."""
+        return type_schema(self.type)
 
 
 class IntDecoder(Decoder):
@@ -266,6 +272,10 @@ class SequenceDecoder(Decoder):
             encoded.sort(key=json_text)
         return encoded
 
+    @override
+    def json_schema(self) -> Schema:
+        return {**super().json_schema(), "items": self._element.json_schema()}
+
 
 class MappingDecoder(Decoder):
     """`Mapping<T>` with string keys, read as a read-only dict."""
@@ -305,6 +315,10 @@ class MappingDecoder(Decoder):
                 raise Rejected(f"a key is {type(key).__name__}, not str")
             encoded[check_text(str.__str__(key))] = encode_at(self._element, key_step(key), item)
         return encoded
+
+    @override
+    def json_schema(self) -> Schema:
+        return {**super().json_schema(), "additionalProperties": self._element.json_schema()}
 
 
 def salvage(

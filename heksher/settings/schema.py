@@ -1,0 +1,300 @@
+"""The declared settings as documents: JSON Schema for tools, Markdown for people.
+
+Both are made from the declarations alone: no service is asked, no file is read or written. Settings
+stand in the order of their names, so that a document changes only where a declaration did.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
+
+from heksher.exceptions import UnknownSetting
+from heksher.settings import registry as registries
+from heksher.settings.values import check_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import ModuleType
+
+    from heksher.settings.registry import Registry
+    from heksher.settings.setting import Setting
+    from heksher.settings.type_schemas import Schema
+    from heksher.settings.values import Json
+
+    AnySetting = Setting[Any, ...]
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+"""The version of JSON Schema that is written."""
+
+_LIMITS: Final = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "more than {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "less than {}",
+    "multipleOf": "a multiple of {}",
+    "minLength": "at least {} characters",
+    "maxLength": "at most {} characters",
+    "pattern": "text that matches {}",
+    "minItems": "at least {} elements",
+    "maxItems": "at most {} elements",
+    "minProperties": "at least {} entries",
+    "maxProperties": "at most {} entries",
+}
+"""The constraints of a schema in words."""
+
+_SHORT: Final = 60
+"""How many characters of a default stand in a line; a longer one has a block in its section."""
+
+
+def declared_settings(
+    module: ModuleType | str | None = None, *, registry: Registry = registries.DEFAULT
+) -> list[AnySetting]:
+    """Return the living settings by name: all of them, or those that one module declares.
+
+    Args:
+        module: A module, or the name of an imported one; its settings are those whose declaration
+            stands in its file. Without one, all settings.
+        registry: Where they are declared, if not in the registry of the process.
+
+    Raises:
+        UnknownSetting: No such module is imported, or it has no file.
+    """
+    settings = sorted(registry.declared(), key=lambda setting: setting.name)
+    if module is None:
+        return settings
+    file = _file_of(module)
+    return [setting for setting in settings if os.path.abspath(setting.location.file) == file]
+
+
+def _file_of(module: ModuleType | str) -> str:
+    found = sys.modules.get(module) if isinstance(module, str) else module
+    file: str | None = getattr(found, "__file__", None)
+    if file is None:
+        name = module if isinstance(module, str) else module.__name__
+        raise UnknownSetting(
+            f"no settings of module {name!r} can be found: import it first, by its full name"
+        )
+    return os.path.abspath(file)
+
+
+def json_schema(
+    module: ModuleType | str | None = None,
+    *,
+    title: str = "Settings",
+    registry: Registry = registries.DEFAULT,
+) -> Schema:
+    """Return a JSON Schema (2020-12) of the raw values that settings may have.
+
+    It describes an object with a property for each setting, none of them required and no other
+    allowed. A property's schema describes the JSON that a rule or a default may hold, so it takes
+    what the setting decodes whole and the service holds; `default` is the declared default. What
+    the service is told beside the type stands under `x-heksher`: `type` (the type string),
+    `configurable_features`, `version`, `alias` and `metadata`.
+
+    What JSON Schema cannot say, it does not: validators that are functions, a pydantic model's own
+    among them; limits of text that stands for another type, such as a least `Decimal`; that a set
+    counts repeated elements once; and that the service holds integers of 64 bits. `format` is an
+    annotation, as always in this dialect: `time` and `date-time` without a zone are taken too.
+
+    Args:
+        module: The module, or its name, whose settings to describe; all settings without one.
+        title: The document's title.
+        registry: Where they are declared, if not in the registry of the process.
+
+    Raises:
+        UnknownSetting: No such module is imported, or it has no file.
+    """
+    settings = declared_settings(module, registry=registry)
+    return {
+        "$schema": DIALECT,
+        "title": title,
+        "type": "object",
+        "properties": {setting.name: _setting_schema(setting) for setting in settings},
+        "additionalProperties": False,
+    }
+
+
+def _setting_schema(setting: AnySetting) -> Schema:
+    schema = setting.decoder.json_schema()
+    description = _description(setting)
+    if description:
+        schema["description"] = description
+    schema["default"] = check_json(setting.raw_default)
+    schema["x-heksher"] = {
+        "type": setting.type_string,
+        "configurable_features": list(setting.configurable_features),
+        "version": setting.version,
+        "alias": setting.alias,
+        "metadata": check_json(setting.metadata),
+    }
+    return schema
+
+
+def _description(setting: AnySetting) -> str:
+    description = setting.metadata.get("description", "")
+    return description if isinstance(description, str) else ""
+
+
+def markdown(
+    module: ModuleType | str | None = None,
+    *,
+    title: str = "Settings",
+    registry: Registry = registries.DEFAULT,
+) -> str:
+    """Return a Markdown page about settings: a table of all, then a section for each.
+
+    All values stand in it as the service has them, as JSON. Text of the declarations is escaped:
+    descriptions are shown as they were written, and are not taken for Markdown.
+
+    Args:
+        module: The module, or its name, whose settings to describe; all settings without one.
+        title: The page's heading.
+        registry: Where they are declared, if not in the registry of the process.
+
+    Raises:
+        UnknownSetting: No such module is imported, or it has no file.
+    """
+    settings = declared_settings(module, registry=registry)
+    lines = chain(
+        [f"# {_text(title)}", ""],
+        _table(settings),
+        chain.from_iterable(_section(setting) for setting in settings),
+    )
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _table(settings: Iterable[AnySetting]) -> Iterator[str]:
+    yield "| Setting | Type | Default | Configurable by | Description |"
+    yield "|---|---|---|---|---|"
+    for setting in settings:
+        default = _json(setting.raw_default)
+        if len(default) > _SHORT:
+            default = default[: _SHORT - 1] + "…"
+        first_paragraph = next(_paragraphs(_description(setting)), "")
+        cells = [
+            f"[{_code(setting.name)}](#{setting.name})",
+            _code(setting.type_string),
+            _code(default),
+            _codes(setting.configurable_features),
+            first_paragraph,
+        ]
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+
+
+def _section(setting: AnySetting) -> Iterator[str]:
+    yield from (f'<a id="{setting.name}"></a>', "", f"## {_code(setting.name)}", "")
+    for paragraph in _paragraphs(_description(setting)):
+        yield from (paragraph, "")
+    yield from (*_facts(setting), "")
+    if len(_json(setting.raw_default)) > _SHORT:
+        block = json.dumps(setting.raw_default, ensure_ascii=False, indent=2)
+        yield from ("Default:", "", "```json", block, "```", "")
+    yield from _fields(setting.decoder.json_schema())
+
+
+def _facts(setting: AnySetting) -> Iterator[str]:
+    schema = setting.decoder.json_schema()
+    yield f"- Type: {_code(setting.type_string)}{_form(setting, schema)}"
+    limits = _limits(schema)
+    if limits:
+        yield f"- Limits: {', '.join(limits)}"
+    if len(_json(setting.raw_default)) <= _SHORT:
+        yield f"- Default: {_code(_json(setting.raw_default))}"
+    yield f"- Configurable by: {_codes(setting.configurable_features)}"
+    yield f"- Version: {_code(setting.version)}"
+    if setting.alias is not None:
+        yield f"- Formerly: {_code(setting.alias)}"
+    for key in sorted(setting.metadata):
+        if key != "description" or not _description(setting):
+            yield f"- {_code(key)}: {_code(_json(check_json(setting.metadata[key])))}"
+
+
+def _form(setting: AnySetting, schema: Schema) -> str:
+    """Return, of text that stands for another type, for which one and how it is written."""
+    if not {"format", "examples"} & schema.keys():
+        return ""
+    examples = [f" such as {_code(_json(example))}" for example in schema.get("examples", ())]
+    return f", {_text(setting.decoder.python)}{''.join(examples)}"
+
+
+def _limits(schema: Schema) -> list[str]:
+    """Return what a value is limited to beside its type, in words; of an element, too."""
+    limits = [
+        words.format(_code(_json(schema[keyword])))
+        for keyword, words in _LIMITS.items()
+        if keyword in schema and not (keyword == "pattern" and "examples" in schema)
+    ]
+    for keyword in ("items", "additionalProperties"):
+        if isinstance(schema.get(keyword), dict):
+            limits += [f"each {limit}" for limit in _limits(schema[keyword])]
+    return limits
+
+
+def _fields(schema: Schema) -> Iterator[str]:
+    if "properties" not in schema:
+        return
+    yield "| Field | Required | Limits | Description |"
+    yield "|---|---|---|---|"
+    for key, field in schema["properties"].items():
+        cells = [
+            _code(key),
+            "yes" if key in schema["required"] else "no",
+            ", ".join(_limits(field)),
+            " ".join(_paragraphs(field.get("description", ""))),
+        ]
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+
+
+def _json(raw: Json) -> str:
+    return json.dumps(raw, ensure_ascii=False)
+
+
+def _codes(texts: Iterable[str]) -> str:
+    return ", ".join(_code(text) for text in texts)
+
+
+def _code(text: str) -> str:
+    """Return *text* as code: in backticks, or as HTML where these, or a table, would not bear it.
+
+    How `|` and a backtick are escaped within backticks is not the same in all kinds of Markdown.
+    """
+    if not {"`", "|"} & set(text) and text == text.strip():
+        return f"`{text}`"
+    return f"<code>{_escaped(text, _PUNCTUATION)}</code>"
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    """Yield the paragraphs of plain *text*, each as one line of Markdown."""
+    for paragraph in re.split(r"\n\s*\n", text):
+        line = " ".join(paragraph.split())
+        if line:
+            yield _text(line)
+
+
+_PUNCTUATION: Final = re.compile(r"[!-/:-@\[-`{-~]")
+
+_SPECIAL: Final = re.compile(
+    r"[\\`*\[\]<>&|~{}]"  # anywhere
+    r"|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"  # emphasis; within a word it is none
+    r"|^[!-/:-@^_]"  # headings, lists, admonitions, ...
+)
+
+
+def _text(line: str) -> str:
+    """Return one line of plain text as Markdown that shows it as it is, also in a table."""
+    digits = len(line) - len(line.lstrip("0123456789"))
+    if digits and line[digits : digits + 1] in (".", ")"):  # a list's number otherwise
+        return f"{line[:digits]}&#{ord(line[digits])};{_escaped(line[digits + 1 :], _SPECIAL)}"
+    return _escaped(line, _SPECIAL)
+
+
+def _escaped(text: str, special: re.Pattern[str]) -> str:
+    """Return *text* with character references: all kinds of Markdown take these for plain text."""
+    return special.sub(lambda found: f"&#{ord(found[0])};", text)
