@@ -11,6 +11,7 @@
         │   └── InvalidSettingType  also TypeError: a type that has no Heksher type
         ├── InvalidValue            also ValueError: a value that a setting cannot have
         ├── InvalidContext          also ValueError: context features used wrongly
+        ├── InvalidClient           also ValueError: a client made or told what cannot be right
         ├── UnknownSetting          also LookupError: no living setting of that name
         ├── MissingContextFeature   also LookupError: `get` lacks a feature's value
         │   └── MissingContextAttribute  also AttributeError: the same, through an attribute
@@ -22,8 +23,9 @@ No message holds the text of a setting's raw value, a header, or a URL beyond it
 
 from __future__ import annotations
 
+from functools import partial
 from keyword import iskeyword
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -35,6 +37,7 @@ __all__ = [
     "ClientStateError",
     "DeclarationError",
     "HeksherError",
+    "InvalidClient",
     "InvalidContext",
     "InvalidSetting",
     "InvalidSettingType",
@@ -83,6 +86,10 @@ class ServiceStatusError(ServiceError, httpx.HTTPStatusError):
     def __init__(self, message: str, *, request: httpx.Request, response: httpx.Response) -> None:
         httpx.HTTPStatusError.__init__(self, message, request=request, response=response)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        details: dict[str, Any] = {"request": self.request, "response": self.response}
+        return partial(type(self), *self.args, **details), ()
+
 
 class UnexpectedResponse(ServiceError):
     """An answer came that no Heksher service gives: no JSON, another shape, too large."""
@@ -105,6 +112,14 @@ class DeclarationError(HeksherError):
         self.outcome = outcome
         self.differences = tuple(differences)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        details: dict[str, Any] = {
+            "setting_name": self.setting_name,
+            "outcome": self.outcome,
+            "differences": self.differences,
+        }
+        return partial(type(self), *self.args, **details), ()
+
 
 class UsageError(HeksherError):
     """A mistake in the calling code; trying again does not help."""
@@ -126,6 +141,10 @@ class InvalidContext(UsageError, ValueError):
     """Context features that are misnamed, repeated, or given what they cannot have."""
 
 
+class InvalidClient(UsageError, ValueError):
+    """A client was made with, or told, what cannot be right."""
+
+
 class UnknownSetting(UsageError, LookupError):
     """There is no living setting of that name in this process."""
 
@@ -139,7 +158,7 @@ class MissingContextFeature(UsageError, LookupError):
     """
 
     def __init__(self, setting_name: str, feature: str) -> None:
-        plain = feature.isidentifier() and not iskeyword(feature)
+        plain = feature.isidentifier() and not iskeyword(feature) and feature != "__debug__"
         how = f"{feature}=..." if plain else f"**{{{feature!r}: ...}}"
         super().__init__(
             f"setting {setting_name!r} needs a value for context feature {feature!r}: give it in"

@@ -125,11 +125,18 @@ class _Compilation:
         if tier is None:
             tier = self._tiers[positions] = Tier(positions)
         if key in tier.values:
-            former = tier.replace(key, value, rule_id)
-            self._reject(former, f"rule {rule_id} has the same conditions and is newer")
+            self._replace(tier, key, value, rule_id)
         else:
             tier.values[key] = value
             tier.rule_ids.append(rule_id)
+
+    def _replace(self, tier: Tier[Any], key: Any, value: Any, rule_id: int) -> None:
+        """Keep the newer of two rules with the same conditions: the service can have made both."""
+        other = tier.rule_id(key)
+        older, newer = sorted((other, rule_id))
+        if newer == rule_id:
+            tier.replace(key, value, rule_id)
+        self._reject(older, f"rule {newer} has the same conditions and is newer")
 
     def _place(self, conditions: Sequence[Sequence[str]]) -> tuple[tuple[int, ...], Any] | None:
         """Return a rule's positions and key, or `None` where it does not concern this program."""

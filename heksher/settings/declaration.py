@@ -128,6 +128,11 @@ def check_metadata(
         )
     merged: dict[Any, Any] = dict(metadata or {})
     if description is not None:
+        if not isinstance(description, str):
+            raise InvalidSetting(
+                f"the description of setting {setting_name!r} is {type(description).__name__}:"
+                " give a str"
+            )
         merged["description"] = description
     for key in merged:
         if not isinstance(key, str) or _METADATA_KEY.fullmatch(key) is None:
@@ -140,7 +145,14 @@ def check_metadata(
             {key: freeze(check_json(value, f".{key}")) for key, value in merged.items()}
         )
     except Rejected as rejected:
-        raise InvalidSetting(f"the metadata of setting {setting_name!r}: {rejected}") from None
+        raise InvalidSetting(
+            f"the metadata of setting {setting_name!r} is no JSON that the service can hold:"
+            f" {rejected}"
+        ) from None
+    except RecursionError:
+        raise InvalidSetting(
+            f"the metadata of setting {setting_name!r} is nested too deeply, or in itself"
+        ) from None
 
 
 def check_type(setting_name: str, annotation: Any, frame: FrameType | None) -> Decoder:

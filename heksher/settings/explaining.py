@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from pydantic_core import to_jsonable_python
 
 from heksher.settings.context import ABSENT, NO_DEFAULT, bound_features, read_default
-from heksher.settings.rules import Origin
+from heksher.settings.rules import Origin, in_order
 from heksher.settings.state import Overlay, rule_set_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from heksher.settings.declared import DeclaredSetting
     from heksher.settings.registry import Registry
@@ -198,10 +198,13 @@ def _resolution(
     rule_set = rule_set_in(state, setting)
     view = registry.view.get()
     overridden = isinstance(view, Overlay) and setting.index in view.values
+    feature_order = in_order(rule_set.features, snapshot.feature_order)
     matches = rule_set.matching([one.value for one in context])
     winner = matches[0] if matches and not overridden else None
     origin = rule_set.default_origin if winner is None else Origin.RULE
     coercions = rule_set.coercions.get(winner.rule_id if winner else None, ())
+    if overridden or origin is Origin.LOCAL_DEFAULT:
+        coercions = ()
     return Resolution(
         setting_name=setting.name,
         value=value,
@@ -209,15 +212,11 @@ def _resolution(
         rule_id=winner.rule_id if winner else None,
         conditions=winner.conditions if winner else (),
         outranked=tuple(
-            [
-                _outranked(one, winner, snapshot.feature_order)
-                for one in matches
-                if one is not winner
-            ]
+            [_outranked(one, winner, feature_order) for one in matches if one is not winner]
         ),
         context=context,
         feature_order=snapshot.feature_order,
-        coercions=() if overridden else coercions,
+        coercions=coercions,
         rejections=rule_set.rejections,
         source=snapshot.source,
         age=monotonic() - snapshot.taken_at,
@@ -225,14 +224,14 @@ def _resolution(
 
 
 def _outranked(
-    rule: CompiledRule, winner: CompiledRule | None, feature_order: tuple[str, ...]
+    rule: CompiledRule, winner: CompiledRule | None, feature_order: Sequence[str]
 ) -> Outranked:
     if winner is None:
         return Outranked(rule.rule_id, rule.conditions, "gave way to the override")
     own = {feature for feature, _ in rule.conditions}
-    decisive = [feature for feature in reversed(feature_order) if feature not in own]
-    wins_by = next((one for one in decisive if one in dict(winner.conditions)), "a later feature")
-    return Outranked(rule.rule_id, rule.conditions, f"gave way: it has no condition on {wins_by}")
+    theirs = {feature for feature, _ in winner.conditions}
+    decisive = max(theirs - own, key=feature_order.index)
+    return Outranked(rule.rule_id, rule.conditions, f"gave way: it has no condition on {decisive}")
 
 
 def _shown(conditions: tuple[Condition, ...]) -> str:

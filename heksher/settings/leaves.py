@@ -13,7 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
-from pydantic_core import PydanticSerializationError
+from pydantic_core import ErrorDetails, PydanticSerializationError
+from pydantic_core.core_schema import ErrorType
 from typing_extensions import override
 
 from heksher.settings.frozen import freeze
@@ -42,8 +43,18 @@ WIRE_FORMS: dict[type, tuple[re.Pattern[str], str]] = {
 }
 """The one wire form of the types that pydantic would read from others too, and an example."""
 
-_MESSAGE_HAS_INPUT = frozenset({"value_error", "assertion_error"})
-"""Pydantic's error types whose message is the validator's own, so may quote the value."""
+USE_INSTEAD = (
+    "use int, float, str, bool, an Enum, Literal[...], list[T], dict[str, T], a frozen model or"
+    " dataclass, or a type such as datetime that is written as a string"
+)
+"""What to write instead of a type that nothing is known of."""
+
+_SAFE_MESSAGES = frozenset(get_args(ErrorType)) - {
+    "value_error",
+    "assertion_error",
+    "union_tag_invalid",
+}
+"""Pydantic's own error types; messages of others come from validators and may quote the value."""
 
 
 class TextDecoder(Decoder):
@@ -55,7 +66,7 @@ class TextDecoder(Decoder):
         super().__init__(PrimitiveType("str"), python)
         self._adapter: TypeAdapter[Any] = adapter_of(annotation)
         if pydantic_schema(self._adapter, mode="serialization").get("type") != "string":
-            raise Rejected("pydantic does not write it as a JSON string")
+            raise Rejected(f"pydantic does not write it as a JSON string: {USE_INSTEAD}")
         self._form = _wire_form(annotation)
 
     @override
@@ -135,12 +146,11 @@ def adapter_of(annotation: Any) -> TypeAdapter[Any]:
     """Return a pydantic adapter, or raise `Rejected` where pydantic knows no way."""
     try:
         return TypeAdapter(annotation)
-    except (PydanticSchemaGenerationError, PydanticUserError) as error:
+    except PydanticSchemaGenerationError:
+        raise Rejected(f"pydantic cannot validate it: {USE_INSTEAD}") from None
+    except Exception as error:  # noqa: BLE001  # the schema of a user's own class may raise anything
         reason = str(error).partition("\n")[0]
         raise Rejected(f"pydantic cannot validate it: {reason}") from None
-    except TypeError as error:
-        # What pydantic says of a constraint that its type cannot have.
-        raise Rejected(f"pydantic cannot validate it: {error}") from None
 
 
 class _QuietGenerator(GenerateJsonSchema):
@@ -182,6 +192,16 @@ def validated(validate: Callable[[], T]) -> T:
 def _rejected(error: ValidationError) -> Rejected:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
-    if first["type"] in _MESSAGE_HAS_INPUT:
-        return Rejected("a validator of its type refused it", path)
-    return Rejected(first["msg"], path)
+    return Rejected(_reason(first), path)
+
+
+def refusals(error: ValidationError) -> list[tuple[str, str]]:
+    """Return what pydantic refused of a record: each field's key, and why."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return [(str(one["loc"][0]), _reason(one)) for one in found if one["loc"]]
+
+
+def _reason(error: ErrorDetails) -> str:
+    if error["type"] in _SAFE_MESSAGES:
+        return error["msg"]
+    return "a validator of its type refused it"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from heksher.settings.type_strings import EnumType, FlagsType
-from heksher.settings.values import Coercion, Decoder, Rejected, json_text, kind_of
+from heksher.settings.values import Coercion, Decoder, Rejected, check_text, json_text, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -34,7 +34,7 @@ class EnumDecoder(Decoder):
 
     def __init__(self, options: Sequence[tuple[Json, Any]], python: str) -> None:
         _check_distinct([raw for raw, _ in options])
-        super().__init__(EnumType.of([raw for raw, _ in options]), python)
+        super().__init__(_enum_type([raw for raw, _ in options]), python)
         self._of_bool = {raw: value for raw, value in options if isinstance(raw, bool)}
         self._of_other = {raw: value for raw, value in options if not isinstance(raw, bool)}
         self._raw_of = {(type(value), value): raw for raw, value in options}
@@ -177,12 +177,23 @@ def _check_primitive(raw: object, what: str) -> None:
         raise Rejected(f"{what} is no int, float, str or bool")
 
 
+def _enum_type(raw_options: Sequence[Json]) -> EnumType:
+    for raw in raw_options:
+        if isinstance(raw, str):
+            check_text(raw)
+    try:
+        return EnumType.of(raw_options)
+    except ValueError as error:
+        raise Rejected(str(error)) from None
+
+
 def _check_distinct(raw_options: Sequence[Json]) -> None:
     seen: dict[Json, Json] = {}
     for raw in raw_options:
-        first = seen.setdefault(raw, raw)
-        if type(first) is not type(raw):
+        if raw in seen:
+            first = seen[raw]
             raise Rejected(
                 f"the options {first!r} and {raw!r} are one and the same to Python or to the"
                 " service: keep one of them"
             )
+        seen[raw] = raw

@@ -6,7 +6,7 @@ pinned for this task or else the registry's, and hands the feature values by pos
 state holds for the setting. For the features `environment` and `user`::
 
     def ømake(øview, øregistry, øindex, øfilling, ølate, øunexpected):
-        def get(*, environment=øABSENT, user=øABSENT):
+        def øget(*, environment=øABSENT, user=øABSENT):
             østate = øview() or øregistry.state
             try:
                 if environment is øABSENT or user is øABSENT:
@@ -16,7 +16,7 @@ state holds for the setting. For the features `environment` and `user`::
             except IndexError:
                 øresolve = ølate(environment, user)
             return øresolve(environment, user)
-        return get
+        return øget
 
 (`øindex + 1` is written as the number's own variable.) All names but the parameters start with
 `ø`, which no context feature can, so that a feature may be called `self`, `k` or whatever. What is
@@ -60,7 +60,7 @@ def reader_source(features: tuple[str, ...]) -> str:
     return "\n".join(
         [
             "def ømake(øview, øregistry, øcomplete, øpartial, øfilling, ølate, øunexpected):",
-            f"    def get({', '.join(signature)}):",
+            f"    def øget({', '.join(signature)}):",
             *(f"        {line}" for line in _other_lines(others)),
             "        østate = øview() or øregistry.state",
             "        try:",
@@ -71,7 +71,7 @@ def reader_source(features: tuple[str, ...]) -> str:
             "        except IndexError:",
             f"            øresolve = ølate({arguments})",
             f"        return øresolve({arguments})",
-            "    return get",
+            "    return øget",
         ]
     )
 
@@ -80,7 +80,7 @@ def _other_lines(others: dict[str, str]) -> list[str]:
     if not others:
         return []
     lines = [f"{variable} = øothers.pop({name!r}, øABSENT)" for variable, name in others.items()]
-    return [*lines, "if øothers:", "    raise øunexpected(get, øothers)"]
+    return [*lines, "if øothers:", "    raise øunexpected(øget, øothers)"]
 
 
 def _is_parameter(name: str) -> bool:

@@ -13,7 +13,7 @@ from pydantic import AliasChoices, AliasPath, BaseModel, ValidationError
 from typing_extensions import ReadOnly, override
 
 from heksher.settings.frozen import freeze
-from heksher.settings.leaves import adapter_of, pydantic_schema, validated
+from heksher.settings.leaves import adapter_of, pydantic_schema, refusals, validated
 from heksher.settings.type_schemas import constrain
 from heksher.settings.type_strings import MappingType
 from heksher.settings.values import (
@@ -73,34 +73,43 @@ class RecordDecoder(Decoder):
         content: dict[str, Any] = {}
         for key, item in raw.items():
             if key in self._decoders:
-                content.update(
-                    salvage(self._decoders[key], [(key, key_step(key), item)], coercions)
-                )
+                content.update(self._decoded(key, item, coercions))
             else:
                 # What becomes of an unknown key is for the record's own configuration to say.
                 content[key] = item
         return freeze(self._validated(content, coercions))
 
+    def _decoded(self, key: str, item: Json, coercions: list[Coercion]) -> list[tuple[str, Any]]:
+        found = salvage(self._decoders[key], [(key, key_step(key), item)], coercions)
+        if not found and self._fields[key].required:
+            raise Rejected(coercions[-1].reason, coercions[-1].path[1:])
+        return found
+
     def _validated(self, content: dict[str, Any], coercions: list[Coercion]) -> Any:
         """Validate the whole, without the optional fields that its constraints refuse."""
         try:
             return validated(lambda: self._adapter.validate_python(content))
-        except Rejected as rejected:
+        except Rejected:
             refused = self._refused_fields(content)
             if not refused:
                 raise
-            for key in refused:
+            for key, reason in refused.items():
                 del content[key]
-                coercions.append(Coercion(f"${key_step(key)}", rejected.reason))
+                coercions.append(Coercion(f"${key_step(key)}", reason))
         return validated(lambda: self._adapter.validate_python(content))
 
-    def _refused_fields(self, content: dict[str, Any]) -> set[str]:
+    def _refused_fields(self, content: dict[str, Any]) -> dict[str, str]:
+        """Return why the record refuses fields that it can do without, by their keys."""
+        reasons: dict[str, str] = {}
         try:
             self._adapter.validate_python(content)
         except ValidationError as error:
-            keys = {one["loc"][0] for one in error.errors(include_input=False) if one["loc"]}
-            return {key for key in keys if key in self._fields and not self._fields[key].required}
-        return set()
+            for key, reason in refusals(error):
+                if key in self._fields and not self._fields[key].required:
+                    reasons.setdefault(key, reason)
+        except Exception:  # noqa: BLE001  # a user's validator may raise anything
+            return {}
+        return reasons
 
     @override
     def encode(self, value: Any) -> dict[str, Json]:
@@ -160,8 +169,8 @@ def _one_type(record: Any, decoders: Mapping[str, Decoder]) -> Any:
     return next(iter(decoders.values())).type
 
 
-def model_fields(model: type[BaseModel]) -> list[RecordField]:
-    """Return the fields of a pydantic model.
+def model_fields(model: type[BaseModel], names: Mapping[str, Any]) -> list[RecordField]:
+    """Return the fields of a pydantic model; *names* may stand in its forward references.
 
     Raises:
         Rejected: It is not frozen, keeps unknown keys, or a field is read by more than one key.
@@ -175,11 +184,32 @@ def model_fields(model: type[BaseModel]) -> list[RecordField]:
     if config.get("extra") == "allow":
         raise Rejected(f'{model.__name__} has extra="allow": use "ignore" or "forbid"')
     if not model.__pydantic_complete__:
-        validated(model.model_rebuild)
+        _complete(model, names)
     return [
         RecordField(_key(name, field), name, field.annotation, field.is_required())
         for name, field in model.model_fields.items()
     ]
+
+
+def _complete(model: type[BaseModel], names: Mapping[str, Any]) -> None:
+    try:
+        model.model_rebuild(_types_namespace=names)
+    except NameError as error:
+        raise _undefined(model, error) from None
+
+
+def _hints(cls: Any) -> dict[str, Any]:
+    try:
+        return get_type_hints(cls, include_extras=True)
+    except NameError as error:
+        raise _undefined(cls, error) from None
+
+
+def _undefined(cls: Any, error: NameError) -> Rejected:
+    return Rejected(
+        f"the type of a field of {cls.__name__} is not defined"
+        f" ({str(error).partition(chr(10))[0]}): define it above, at the top level of the module"
+    )
 
 
 def dataclass_fields(cls: Any) -> list[RecordField]:
@@ -196,7 +226,7 @@ def dataclass_fields(cls: Any) -> list[RecordField]:
         )
     if config.get("extra") == "allow":
         raise Rejected(f'{cls.__name__} has extra="allow": use "ignore" or "forbid"')
-    hints = get_type_hints(cls, include_extras=True)
+    hints = _hints(cls)
     pydantic_fields: Mapping[str, FieldInfo] = getattr(cls, "__pydantic_fields__", {})
     record_fields = []
     for field in fields(cls):
@@ -217,17 +247,22 @@ def typed_dict_fields(cls: Any) -> list[RecordField]:
     """
     if getattr(cls, "__pydantic_config__", {}).get("extra") == "allow":
         raise Rejected(f'{cls.__name__} has extra="allow": use "ignore" or "forbid"')
-    hints = get_type_hints(cls, include_extras=True)
+    hints = _hints(cls)
     return [
-        RecordField(key, key, _unqualified(hint), key in cls.__required_keys__)
+        RecordField(key, key, *_unqualified(hint, required=key in cls.__required_keys__))
         for key, hint in hints.items()
     ]
 
 
-def _unqualified(hint: Any) -> Any:
-    while get_origin(hint) in (Required, NotRequired, ReadOnly):
+def _unqualified(hint: Any, *, required: bool) -> tuple[Any, bool]:
+    """Return what a key's annotation says without its qualifiers, and whether it is required.
+
+    Under `from __future__ import annotations`, the class itself knows nothing of the qualifiers.
+    """
+    while (qualifier := get_origin(hint)) in (Required, NotRequired, ReadOnly):
+        required = required if qualifier is ReadOnly else qualifier is Required
         (hint,) = get_args(hint)
-    return hint
+    return hint, required
 
 
 def _key(name: str, field: FieldInfo) -> str:

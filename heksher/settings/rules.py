@@ -100,13 +100,14 @@ class Tier(Generic[T]):
             return values[self.positions[0]]
         return tuple([values[position] for position in self.positions])
 
-    def replace(self, key: Any, value: T, rule_id: int) -> int:
-        """Put another rule with the same conditions in a rule's place; return the old one's id."""
-        place = list(self.values).index(key)
-        former = self.rule_ids[place]
+    def rule_id(self, key: Any) -> int:
+        """Return the id of the rule that stands under *key*."""
+        return self.rule_ids[list(self.values).index(key)]
+
+    def replace(self, key: Any, value: T, rule_id: int) -> None:
+        """Put another rule with the same conditions in a rule's place."""
+        self.rule_ids[list(self.values).index(key)] = rule_id
         self.values[key] = value
-        self.rule_ids[place] = rule_id
-        return former
 
 
 class RuleSet(Generic[T]):
@@ -167,13 +168,14 @@ class RuleSet(Generic[T]):
 
     def matching(self, values: Sequence[Any]) -> list[CompiledRule]:
         """Return the rules that match feature values by position; the first one applies."""
-        texts = [value if isinstance(value, str) else None for value in values]
+        texts = [str.__str__(value) if isinstance(value, str) else None for value in values]
         matches = []
         for tier in self.tiers:
             key = tier.key(texts)
             if key in tier.values:
-                rule_id = tier.rule_ids[list(tier.values).index(key)]
-                matches.append(CompiledRule(rule_id, self._conditions(tier, key), tier.values[key]))
+                matches.append(
+                    CompiledRule(tier.rule_id(key), self._conditions(tier, key), tier.values[key])
+                )
         return matches
 
     def _conditions(self, tier: Tier[T], key: Any) -> tuple[Condition, ...]:
@@ -206,6 +208,12 @@ class RuleSet(Generic[T]):
         )
 
 
+def in_order(features: Sequence[str], feature_order: Sequence[str]) -> list[str]:
+    """Return *features* in the service's order; one that is not in it counts as earlier than all."""
+    unordered = [feature for feature in features if feature not in feature_order]
+    return unordered + [feature for feature in feature_order if feature in features]
+
+
 def in_precedence(
     tiers: Sequence[Tier[T]], features: Sequence[str], feature_order: Sequence[str]
 ) -> tuple[Tier[T], ...]:
@@ -214,10 +222,10 @@ def in_precedence(
     Args:
         tiers: Each with conditions on other features.
         features: The setting's features; the tiers' positions are those among them.
-        feature_order: The service's order. A feature that is not in it counts as earlier than all.
+        feature_order: The service's order.
     """
-    rank = {feature: place for place, feature in enumerate(feature_order, start=len(features))}
-    ranks = [rank.get(feature, place) for place, feature in enumerate(features)]
+    order = in_order(features, feature_order)
+    ranks = [order.index(feature) for feature in features]
     return tuple(
         sorted(
             tiers,

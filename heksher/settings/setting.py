@@ -50,7 +50,13 @@ if TYPE_CHECKING:
     from heksher.settings.explaining import Resolution
     from heksher.settings.registry import Registry
     from heksher.settings.rules import Rule
+    from heksher.settings.setting_type import SettingType
     from heksher.settings.values import Coercion
+
+_UNNAMED: Final = "(named by its attribute)"
+_NAMELESS: Final = (
+    "a setting without a name cannot be read: give it one, or assign it in a class body"
+)
 
 T = TypeVar("T")
 P = ParamSpec("P", default=...)
@@ -142,7 +148,7 @@ class Setting(Generic[T, P]):
         def __init__(
             self,
             name: str,
-            type: Callable[..., T],
+            type: Callable[..., T] | SettingType[T],
             configurable_features: Iterable[str],
             default_value: T,
             metadata: Mapping[str, Any] | None = ...,
@@ -170,7 +176,7 @@ class Setting(Generic[T, P]):
     ) -> None:
         frame = declaring_frame(self)
         self.location: Final = Location(frame.f_code.co_filename, frame.f_lineno)
-        shown = "(named by its attribute)" if name is None else check_name(name)
+        shown = _UNNAMED if name is None else check_name(name)
         annotation = self._type if type is None else type
         if annotation is None:
             raise InvalidSetting(
@@ -181,7 +187,7 @@ class Setting(Generic[T, P]):
         self.metadata = check_metadata(shown, metadata, description)
         self.version = check_version(shown, version)
         self.alias = check_alias(shown, alias)
-        self.on_coerce = _checked_callback(shown, "on_coerce", on_coerce)
+        self.on_coerce = _checked_callback(shown, "on_coerce", on_coerce, optional=True)
         self.validators: tuple[Callable[..., T], ...] = ()
         self._registry = registry
         self._listeners: tuple[tuple[Context, Callable[[Setting[T, P]], object]], ...] = ()
@@ -220,6 +226,7 @@ class Setting(Generic[T, P]):
             self._read_late,
             unexpected_argument,
         )
+        get.__name__ = "get"
         get.__qualname__ = f"Setting({self.name!r}).get"
         get.__module__ = __name__
         get.__doc__ = f"Return the value of setting {self.name!r} for a context."
@@ -240,7 +247,7 @@ class Setting(Generic[T, P]):
             return lambda *_values: overrides[self.index]
         return self.declared_rules.resolve
 
-    def get(self, *args: P.args, **kwargs: P.kwargs) -> T:
+    def get(self, /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return the value for a context: given here, else bound, else the client's defaults.
 
         Reads what was published last, from memory: no I/O, no lock. The function is the same for
@@ -254,11 +261,9 @@ class Setting(Generic[T, P]):
             MissingContextFeature: A configurable feature has no value anywhere.
             TypeError: A feature is not one of the configurable ones.
         """
-        raise UsageError(
-            "a setting without a name cannot be read: give it one, or assign it in a class body"
-        )
+        raise UsageError(_NAMELESS)
 
-    def explain(self, *args: P.args, **kwargs: P.kwargs) -> Resolution[T]:
+    def explain(self, /, *args: P.args, **kwargs: P.kwargs) -> Resolution[T]:
         """Return the value for a context as `get` would, and why it is that value.
 
         Args:
@@ -269,6 +274,8 @@ class Setting(Generic[T, P]):
             MissingContextFeature: A configurable feature has no value anywhere.
             TypeError: A feature is not one of the configurable ones.
         """
+        if not self._is_declared:
+            self.get(*args, **kwargs)
         return explain(self, self._registry, kwargs)
 
     def add_validator(self, validator: Callable[[T, Any, Any], T]) -> Callable[[T, Any, Any], T]:
@@ -285,9 +292,10 @@ class Setting(Generic[T, P]):
         Raises:
             InvalidSetting: It cannot be called.
         """
-        _checked_callback(self.name, "a validator", validator)
+        _checked_callback(self._shown_name, "a validator", validator, optional=False)
         self.validators = (*self.validators, validator)
-        self._registry.outdated(self)
+        if self._is_declared:
+            self._registry.outdated(self)
         return validator
 
     def on_change(self, listener: Callable[[Setting[T, P]], object]) -> Callable[[], None]:
@@ -302,7 +310,7 @@ class Setting(Generic[T, P]):
         Raises:
             InvalidSetting: It cannot be called.
         """
-        _checked_callback(self.name, "a listener", listener)
+        _checked_callback(self._shown_name, "a listener", listener, optional=False)
         entry = (copy_context(), listener)
         self._listeners = (*self._listeners, entry)
 
@@ -324,6 +332,8 @@ class Setting(Generic[T, P]):
         Raises:
             InvalidValue: The setting cannot have the value.
         """
+        if not self._is_declared:
+            raise UsageError(_NAMELESS)
         try:
             frozen, _ = check_value(self.name, self.decoder, value, what="override")
         except Rejected as rejected:
@@ -339,8 +349,16 @@ class Setting(Generic[T, P]):
         """Return the error that *feature* has no value."""
         return MissingContextFeature(self.name, feature)
 
+    @property
+    def _is_declared(self) -> bool:
+        return hasattr(self, "index")
+
+    @property
+    def _shown_name(self) -> str:
+        return getattr(self, "name", _UNNAMED)
+
     def __set_name__(self, owner: type, attribute: str) -> None:
-        if not hasattr(self, "name"):
+        if not self._is_declared:
             self._declare(check_name(attribute))
 
     @overload
@@ -356,16 +374,17 @@ class Setting(Generic[T, P]):
             return self.get()  # type: ignore[call-arg]  # all from the ambient context
         except MissingContextFeature as error:
             raise MissingContextAttribute(error.setting_name, error.feature) from None
+        except UsageError as error:
+            raise AttributeError(str(error)) from None
 
     def __set__(self, instance: object, value: Never) -> None:
         raise AttributeError(
-            f"setting {self.name!r} is read-only: its values come from the service"
+            f"setting {self._shown_name!r} is read-only: change it on the service, or use"
+            " override() for a while"
         )
 
     def __delete__(self, instance: object) -> None:
-        raise AttributeError(
-            f"setting {self.name!r} is read-only: its values come from the service"
-        )
+        raise AttributeError(f"setting {self._shown_name!r} is read-only")
 
     def __copy__(self) -> Setting[T, P]:
         return self
@@ -377,8 +396,7 @@ class Setting(Generic[T, P]):
         return registries.find, (self.name,)
 
     def __repr__(self) -> str:
-        name = getattr(self, "name", None)
-        return f"<Setting {name!r}: {self.type_string}>"
+        return f"<Setting {self._shown_name!r}: {self.type_string}>"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -392,8 +410,8 @@ class Setting(Generic[T, P]):
             return SubscriptedSetting(cls, parameters)
 
 
-def _checked_callback(setting_name: str, what: str, callback: Any) -> Any:
-    if callback is not None and not callable(callback):
+def _checked_callback(setting_name: str, what: str, callback: Any, *, optional: bool) -> Any:
+    if not callable(callback) and not (optional and callback is None):
         raise InvalidSetting(
             f"{what} of setting {setting_name!r} is {type(callback).__name__}: give a function"
         )

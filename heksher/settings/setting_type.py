@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from typing_extensions import override
 
+from heksher.settings.frozen import freeze
 from heksher.settings.type_strings import parse
 from heksher.settings.values import Coercion, Decoder, Rejected, check_json
 
@@ -84,7 +85,7 @@ class CustomDecoder(Decoder):
     def __init__(self, custom: SettingType[Any]) -> None:
         try:
             heksher_type = parse(custom.heksher_string())
-        except ValueError as error:
+        except Exception as error:  # noqa: BLE001  # a user's code may raise or return anything
             raise Rejected(f"heksher_string() of {type(custom).__name__}: {error}") from None
         super().__init__(heksher_type, f"a value of {type(custom).__name__}")
         self._custom = custom
@@ -95,8 +96,13 @@ class CustomDecoder(Decoder):
             conversion = self._custom.convert_from_heksher(raw)
         except Exception as error:  # noqa: BLE001  # a user's code may raise anything
             raise self._raised("convert_from_heksher", error) from None
-        coercions.extend(Coercion("$", reason) for reason in conversion.coercions)
-        return conversion.value
+        if not isinstance(conversion, Conversion):
+            raise Rejected(
+                f"convert_from_heksher() of {type(self._custom).__name__} returned"
+                f" {type(conversion).__name__}, no Conversion"
+            )
+        coercions.extend([Coercion("$", str(reason)) for reason in conversion.coercions])
+        return freeze(conversion.value)
 
     @override
     def encode(self, value: Any) -> Json:

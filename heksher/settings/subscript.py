@@ -16,6 +16,10 @@ class SubscriptedSetting(GenericAlias):
         arguments = parameters if isinstance(parameters, tuple) else (parameters,)
         return super().__new__(cls, origin, arguments)
 
+    def __getitem__(self, parameters: Any) -> SubscriptedSetting:
+        """Fill in the type variables of the subscript, as in `Setting[list[T]][int]`."""
+        return SubscriptedSetting(self.__origin__, super().__getitem__(parameters).__args__)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Declare a setting of this value type."""
         setting_class: Any = self.__origin__

@@ -48,6 +48,7 @@ from heksher.settings.values import (
     Decoder,
     FloatDecoder,
     IntDecoder,
+    Json,
     MappingDecoder,
     Rejected,
     SequenceDecoder,
@@ -99,11 +100,18 @@ class Namespace:
         holder = SimpleNamespace(__annotations__={"type": reference})
         try:
             hints = get_type_hints(holder, self._globals, self._locals, include_extras=True)
-        except (NameError, SyntaxError, TypeError, AttributeError) as error:
+        except RecursionError:
+            raise
+        except Exception as error:  # noqa: BLE001  # the reference is evaluated, so anything may be
             raise Rejected(
                 f"{reference!r} cannot be resolved ({error}): define it above the setting"
             ) from None
         return hints["type"]
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """All names that are known here."""
+        return {**self._globals, **self._locals}
 
 
 def decoder_of(annotation: Any, namespace: Namespace | None = None) -> Decoder:
@@ -137,12 +145,7 @@ class _Builder:
     def build(self, annotation: Any) -> Decoder:
         if isinstance(annotation, SettingType):
             return annotation.decoder()
-        if isinstance(annotation, (str, ForwardRef)):
-            return self.build(self._namespace.resolve(annotation))
-        if isinstance(annotation, NewType):
-            return self.build(annotation.__supertype__)
-        if isinstance(annotation, TypeAliasType):
-            return self.build(annotation.__value__)
+        annotation = self._plainly(annotation)
         origin = get_origin(annotation)
         if isinstance(origin, TypeAliasType):
             return self.build(origin.__value__[get_args(annotation)])
@@ -159,6 +162,7 @@ class _Builder:
         return self._container(annotation, origin, get_args(annotation))
 
     def _annotated(self, inner: Any, *metadata: Any) -> Decoder:
+        inner = self._plainly(inner)
         decoder = self.build(inner)
         acting = constraints(metadata) if self._constrained else []
         if not acting:
@@ -166,6 +170,18 @@ class _Builder:
         if isinstance(decoder, TextDecoder):
             return TextDecoder(Annotated[(inner, *acting)], decoder.python)
         return ConstrainedDecoder(decoder, Annotated[(_shape(inner), *acting)])
+
+    def _plainly(self, annotation: Any) -> Any:
+        """Return *annotation* without the names that it goes by."""
+        while True:
+            if isinstance(annotation, (str, ForwardRef)):
+                annotation = self._namespace.resolve(annotation)
+            elif isinstance(annotation, NewType):
+                annotation = annotation.__supertype__
+            elif isinstance(annotation, TypeAliasType):
+                annotation = annotation.__value__
+            else:
+                return annotation
 
     def _union(self, annotation: Any) -> Decoder:
         if NoneType in get_args(annotation):
@@ -190,7 +206,7 @@ class _Builder:
         if issubclass(annotation, Enum):
             return EnumDecoder(enum_options(annotation), f"a member of {annotation.__name__}")
         if issubclass(annotation, BaseModel) and not issubclass(annotation, RootModel):
-            return self._record(annotation, model_fields(annotation))
+            return self._record(annotation, model_fields(annotation, self._namespace.known))
         if is_dataclass(annotation):
             return self._record(annotation, dataclass_fields(annotation))
         return self._text(annotation)
@@ -219,6 +235,8 @@ class _Builder:
         return TextDecoder(annotation, f"a {_name(annotation)}")
 
     def _container(self, annotation: Any, origin: Any, args: tuple[Any, ...]) -> Decoder:
+        if not args:
+            self._refuse_bare_container(origin)
         if origin is tuple:
             return self._tuple(args)
         if origin in _SEQUENCES:
@@ -247,6 +265,7 @@ class _Builder:
     def _set(self, element: Decoder, make: Any, accepts: tuple[type[Any], ...]) -> Decoder:
         if isinstance(element, EnumDecoder):
             return OptionSetDecoder(element, make, accepts=accepts)
+        _check_hashable(element)
         return SequenceDecoder(element, _hashable(make), accepts=accepts, unordered=True)
 
     def _mapping(self, origin: Any, key: Any, value: Any) -> Decoder:
@@ -286,15 +305,27 @@ def _hashable(make: Any) -> Any:
     return make_set
 
 
+def _check_hashable(element: Decoder) -> None:
+    """Refuse what no set can hold: elements that are lists, dicts or sets themselves."""
+    empty: tuple[Json, ...] = ([], {})
+    for raw in empty:
+        try:
+            hash(element.decode(raw, []))
+        except TypeError:
+            raise Rejected("its elements cannot be hashed: use list[...] for the set") from None
+        except Rejected:
+            continue
+
+
 def _shape(annotation: Any) -> Any:
-    """Return *annotation* with `Any` for what its elements are: they are decoded already."""
+    """Return *annotation* as what is read, with `Any` for its elements: they are decoded already."""
     origin = get_origin(annotation)
-    if origin is tuple:
-        return tuple[Any, ...]
-    if origin in _SEQUENCES or origin in _SETS:
-        return origin[Any]
+    if origin in _SEQUENCES:
+        return list[Any] if _SEQUENCES[origin][0] is FrozenList else tuple[Any, ...]
+    if origin in _SETS:
+        return set[Any] if _SETS[origin][0] is FrozenSet else frozenset[Any]
     if origin in _MAPPINGS:
-        return origin[str, Any]
+        return dict[str, Any]
     return annotation
 
 

@@ -170,9 +170,13 @@ class FloatDecoder(Decoder):
     def encode(self, value: Any) -> float:
         if not isinstance(value, (int, float)) or isinstance(value, bool):
             raise Rejected(f"{type(value).__name__} is no float")
-        if not math.isfinite(value):
+        try:
+            number = float(value)
+        except OverflowError:
+            raise Rejected("the number is too large for a float") from None
+        if not math.isfinite(number):
             raise Rejected("the service holds finite numbers only, neither inf nor nan")
-        return float(value)
+        return number
 
 
 class StrDecoder(Decoder):
@@ -331,7 +335,7 @@ def salvage(
         try:
             kept.append((key, decoder.decode(raw, inner)))
         except Rejected as rejected:
-            coercions.append(Coercion(f"${step}{rejected.path}", rejected.reason))
+            inner = [Coercion(f"${rejected.path}", rejected.reason)]
         coercions.extend(Coercion(f"${step}{one.path[1:]}", one.reason) for one in inner)
     return kept
 
