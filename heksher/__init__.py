@@ -1,10 +1,15 @@
 """Dynamic, context-dependent settings, typed by pydantic and resolved in memory."""
 
+from heksher.clients.async_client import AsyncHeksherClient
+from heksher.clients.setting_data import SettingData
+from heksher.clients.status import ClientStatus
+from heksher.clients.tracking import TRACK_ALL
 from heksher.exceptions import (
     ClientClosed,
     ClientStateError,
     DeclarationError,
     HeksherError,
+    InvalidClient,
     InvalidContext,
     InvalidSetting,
     InvalidSettingType,
@@ -31,14 +36,18 @@ from heksher.settings.setting import Setting
 from heksher.settings.setting_type import SettingType
 
 __all__ = [
+    "TRACK_ALL",
+    "AsyncHeksherClient",
     "ClientClosed",
     "ClientStateError",
+    "ClientStatus",
     "DeclarationError",
     "HeksherEnum",
     "HeksherError",
     "HeksherFlags",
     "HeksherMapping",
     "HeksherSequence",
+    "InvalidClient",
     "InvalidContext",
     "InvalidSetting",
     "InvalidSettingType",
@@ -50,6 +59,7 @@ __all__ = [
     "ServiceStatusError",
     "ServiceUnavailable",
     "Setting",
+    "SettingData",
     "SettingType",
     "UnexpectedResponse",
     "UnknownSetting",

@@ -12,7 +12,7 @@ A setting that was declared later is not in it, and reads its declared default.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 State: TypeAlias = list[Any]
 
 
-class Source(Enum):
+class Source(StrEnum):
     """Where a snapshot's rules came from."""
 
     DECLARED_DEFAULTS = "declared defaults"

@@ -1,0 +1,388 @@
+"""`AsyncHeksherClient`: declares settings and keeps their values fresh, in asyncio tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Self
+
+from heksher.clients import flows
+from heksher.clients.async_driver import CLOSE_TIMEOUT, AsyncDriver
+from heksher.clients.changes import Changes
+from heksher.clients.listing import fetch_listing
+from heksher.clients.reporting import report_callback, report_malformed
+from heksher.clients.setting_data import settings_data
+from heksher.clients.transport import MAX_RESPONSE_BYTES, Endpoint, check_positive
+from heksher.clients.upkeep import Upkeep
+from heksher.exceptions import ClientClosed, ClientStateError, ServiceUnavailable
+from heksher.settings import registry as registries
+from heksher.settings.context import check_features
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from contextvars import ContextVar
+    from types import TracebackType
+
+    import httpx
+
+    from heksher.clients.refreshing import Refreshed
+    from heksher.clients.setting_data import SettingData
+    from heksher.clients.status import ClientStatus
+    from heksher.clients.tracking import Tracked
+    from heksher.settings.registry import Registry
+    from heksher.settings.setting import Setting
+
+
+class _State(Enum):
+    NEW = "new"
+    STARTING = "starting"
+    STARTED = "started"
+    CLOSED = "closed"
+
+
+class AsyncHeksherClient:
+    """Declares all settings to a Heksher service and keeps their values fresh.
+
+    Use it as an async context manager around the life of the program::
+
+        async with AsyncHeksherClient("http://heksher:8000", 60, ["environment", "user"]):
+            ...
+
+    Entering waits until all settings are declared and their values are there. From then on an
+    asyncio task updates them; reading them needs no await. No answer of the service and no failure
+    of transport ends that: it goes on trying, and `status` tells how old the values are.
+
+    Args:
+        service_url: The service's URL; it may have a path.
+        update_interval: Seconds between updates, give or take a tenth.
+        context_features: The context features that settings may use, all of which the service has
+            to have. Its order is the one that counts.
+        http_client_args: Arguments of the httpx client, such as `headers` or `verify`.
+        start_timeout: Seconds that starting may take.
+        request_timeout: Seconds that a request may take. (The service can hang for 30.)
+        max_response_bytes: Bytes that an answer may have.
+        declare: Whether settings are declared; `False` for jobs and networks that only read.
+        http_client: An httpx client to use, and to leave open, instead of an own one.
+        registry: Whose settings it keeps, if not those of the process.
+
+    Raises:
+        InvalidClient: An argument cannot be right.
+        InvalidContext: The context features are misnamed, or there are none.
+
+    Attributes:
+        modification_lock: Held while values change.
+    """
+
+    def __init__(
+        self,
+        service_url: str,
+        update_interval: float,
+        context_features: Iterable[str],
+        *,
+        http_client_args: Mapping[str, Any] | None = None,
+        start_timeout: float = 30.0,
+        request_timeout: float = 35.0,
+        max_response_bytes: int = MAX_RESPONSE_BYTES,
+        declare: bool = True,
+        http_client: httpx.AsyncClient | None = None,
+        registry: Registry = registries.DEFAULT,
+    ) -> None:
+        endpoint = Endpoint(
+            service_url,
+            request_timeout=request_timeout,
+            max_response_bytes=max_response_bytes,
+            http_client_args=http_client_args,
+        )
+        self._start_timeout = check_positive("start_timeout", start_timeout)
+        self._upkeep = Upkeep(
+            registry,
+            check_features(context_features, whose="the client"),
+            update_interval=check_positive("update_interval", update_interval),
+            declares=declare,
+        )
+        self._registry = registry
+        self._driver = AsyncDriver(endpoint, http_client)
+        self._state = _State.NEW
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._waiting: list[asyncio.Future[None]] = []
+        self._wake = asyncio.Event()
+        self._changes = Changes()
+        self.modification_lock = asyncio.Lock()
+
+    async def set_as_main(self) -> None:
+        """Declare every setting declared so far, and wait for their values.
+
+        From then on this is the client that keeps the settings; only one can be at a time.
+
+        Raises:
+            ClientStateError: It was started before, or another client is the main one.
+            InvalidContext: The service lacks one of the context features.
+            ServiceError: The service cannot be reached within `start_timeout`, or does not answer
+                as Heksher does. The client is closed then.
+        """
+        if self._state is not _State.NEW:
+            raise self._not_open() or ClientStateError("the client is started already")
+        self._upkeep.take_over(self)
+        self._state, self._loop = _State.STARTING, asyncio.get_running_loop()
+        try:
+            await self._first_refresh()
+        except BaseException:
+            await self.aclose()
+            raise
+        self._state = _State.STARTED
+        self._spawn(self._keep_fresh())
+
+    async def _first_refresh(self) -> None:
+        self._upkeep.begin()
+        refreshing = self._spawn(self._drive_refresh(first=True, thorough=True))
+        try:
+            async with asyncio.timeout(self._start_timeout):
+                await refreshing
+        except TimeoutError:
+            raise ServiceUnavailable(
+                f"the service did not answer within start_timeout, {self._start_timeout} s"
+            ) from None
+        except asyncio.CancelledError:
+            if self._state is _State.CLOSED:
+                raise ClientClosed("the client was closed while it was starting") from None
+            raise
+        finally:
+            refreshing.cancel()
+
+    def _spawn(self, coroutine: Any) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _keep_fresh(self) -> None:
+        while True:
+            await self._sleep(self._upkeep.delay())
+            self._wake.clear()
+            waiting, self._waiting = self._waiting, []
+            try:
+                error = await self._refresh(thorough=bool(waiting))
+            except asyncio.CancelledError:
+                self._waiting += waiting
+                raise
+            for future in waiting:
+                _settle(future, error)
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _refresh(self, *, thorough: bool) -> Exception | None:
+        """Refresh once; return what went wrong, after reporting it."""
+        self._upkeep.begin()
+        try:
+            await self._drive_refresh(first=False, thorough=thorough)
+        except Exception as error:  # noqa: BLE001  # nothing may end the updates
+            self._upkeep.failed(error)
+            self._call("on_update_error", self.on_update_error, error)
+            return error
+        self._call("on_update_ok", self.on_update_ok)
+        return None
+
+    async def _drive_refresh(self, *, first: bool, thorough: bool) -> None:
+        flow = flows.refresh(self._upkeep.session, first=first, thorough=thorough)
+        refreshed = await self._driver.drive(flow)
+        async with self.modification_lock:
+            self._upkeep.publish(refreshed)
+        self._notify(refreshed)
+        if refreshed.errors:
+            raise refreshed.errors[0]
+        self._upkeep.succeeded()
+
+    def _notify(self, refreshed: Refreshed) -> None:
+        self._upkeep.notify(refreshed.changed)
+        self._changes.put(refreshed.changed)
+
+    def _call(self, what: str, callback: Callable[..., None], *arguments: Any) -> None:
+        try:
+            callback(*arguments)
+        except Exception as error:  # noqa: BLE001  # a user's override may raise anything
+            report_callback(f"{what}() of the client", error)
+
+    async def reload(self) -> None:
+        """Update all settings now, and reset the timer.
+
+        Whatever was on the service when this was called is there when it returns. Calls during an
+        update share the next one.
+
+        Raises:
+            ServiceError: What went wrong; the values stay as they were.
+            ClientStateError: The client is not started, or closed.
+        """
+        if self._state is not _State.STARTED:
+            raise self._not_open() or ClientStateError("start the client first: set_as_main()")
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append(done)
+        self._wake.set()
+        await done
+
+    def _not_open(self) -> ClientClosed | None:
+        if self._state is _State.CLOSED:
+            return ClientClosed("the client is closed: make a new one")
+        return None
+
+    async def aclose(self) -> None:
+        """Stop the updates and close the connections that this client opened.
+
+        Takes a few seconds at most. Again, or before the start, it does nothing. The settings keep
+        their last values and defaults, and another client may become the main one.
+        """
+        self._state = _State.CLOSED
+        self._registry.release(self)
+        self._changes.close()
+        for future in self._waiting:
+            _settle(future, ClientClosed("the client was closed"))
+        self._waiting = []
+        if self._loop in (None, asyncio.get_running_loop()):
+            await self._cancel_tasks()
+        await self._driver.aclose()
+
+    async def _cancel_tasks(self) -> None:
+        tasks = self._tasks - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT)
+
+    async def close(self) -> None:
+        """Do as `aclose` does."""
+        await self.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.set_as_main()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def set_defaults(self, **features: str | ContextVar[str] | Callable[[], str | None]) -> None:
+        """Give context features the values that they have where a call gives none.
+
+        Calls add up; the last one for a feature wins. Takes effect at once, unless another client
+        is the main one: then when this one starts.
+
+        Args:
+            **features: A string, a `ContextVar` to read one from (without a value it counts as not
+                given), or a function of no argument that returns one.
+
+        Raises:
+            InvalidContext: One is none of these.
+        """
+        self._upkeep.set_defaults(self, dict(features))
+
+    def track_contexts(self, **context_values: Tracked) -> None:
+        """Use only rules of which every condition is tracked, and fetch no others if possible.
+
+        Until something is tracked, all rules are used. Calls add up; after the start they take
+        effect at the next update.
+
+        Args:
+            **context_values: By context feature: a string, a collection of strings, or
+                `TRACK_ALL`. A feature that is not mentioned is not tracked.
+
+        Raises:
+            InvalidContext: One is none of these.
+        """
+        self._upkeep.session.track(context_values)
+
+    async def ping(self) -> None:
+        """Ask the service whether it is healthy; works before the start, too.
+
+        Raises:
+            ServiceError: It is not, or cannot be reached.
+            ClientClosed: The client is closed.
+        """
+        self._check_open()
+        await self._driver.drive(flows.ping())
+
+    async def get_settings(self) -> dict[str, SettingData]:
+        """Return all settings of the service by name, whoever declared them.
+
+        Works before the start, too. An entry that is malformed is left out, and logged.
+
+        Raises:
+            ServiceError: The service cannot be reached, or does not answer as Heksher does.
+            ClientClosed: The client is closed.
+        """
+        self._check_open()
+        listing, malformed = await self._driver.drive(fetch_listing())
+        report_malformed(malformed)
+        return settings_data(listing.all(), self._registry.declared())
+
+    def _check_open(self) -> None:
+        error = self._not_open()
+        if error is not None:
+            raise error
+
+    def on_update_ok(self) -> None:
+        """Do nothing; override it to be told of each update that worked."""
+
+    def on_update_error(self, exc: Exception) -> None:
+        """Do nothing; override it to be told of each update that failed, and why."""
+
+    def on_change(
+        self, listener: Callable[[frozenset[Setting[Any, ...]]], object]
+    ) -> Callable[[], None]:
+        """Call *listener* with the set of changed settings after each update that changed any.
+
+        It runs after publishing, with the context variables of whoever registered it. One that
+        raises is logged.
+
+        Returns:
+            A function that removes it; more than once is fine.
+
+        Raises:
+            InvalidClient: It cannot be called.
+        """
+        return self._upkeep.on_change(listener)
+
+    def changes(self) -> AsyncIterator[frozenset[Setting[Any, ...]]]:
+        """Return an iterator over the sets of changed settings, from now until the client closes.
+
+        Who is slow gets several updates as one set.
+        """
+        return self._changes.subscribe()
+
+    @property
+    def status(self) -> ClientStatus:
+        """How things stand: how old the values are, what failed, what was refused."""
+        return self._upkeep.status(started=self._state is _State.STARTED)
+
+    def setting_declared(self) -> None:
+        """Have a new setting declared and fetched soon; the registry calls it, from any thread."""
+        if self._state is _State.STARTED and self._loop is not None:
+            try:
+                self._loop.call_soon_threadsafe(self._wake.set)
+            except RuntimeError:
+                # The loop is closed, and with it all that this client can do.
+                return
+
+    def setting_outdated(self, setting: Setting[Any, ...]) -> None:
+        """Have a setting queried afresh soon; the registry calls it, from any thread."""
+        self._upkeep.session.outdated.add(setting.name)
+        self.setting_declared()
+
+
+def _settle(future: asyncio.Future[None], error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
+        # Whoever waits is told; who gave up waiting must not cause a warning later.
+        future.exception()

@@ -1,0 +1,103 @@
+"""Driving flows with `httpx.AsyncClient`: the I/O of the asynchronous client."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import httpx
+
+from heksher.clients.effects import Send, Wait
+from heksher.clients.transport import complete_response
+
+if TYPE_CHECKING:
+    from heksher.clients.effects import Answer, Effect, Flow, Request
+    from heksher.clients.transport import Endpoint
+
+T = TypeVar("T")
+
+CLOSE_TIMEOUT = 5.0
+"""Seconds that closing the connections may take."""
+
+
+class AsyncDriver:
+    """Drives flows, one or more at a time, over one httpx client.
+
+    Args:
+        endpoint: Where the service is.
+        http_client: The caller's own client, which stays open; else one is made when needed.
+    """
+
+    def __init__(self, endpoint: Endpoint, http_client: httpx.AsyncClient | None) -> None:
+        self._endpoint = endpoint
+        self._http_client = http_client
+        self._owns_http_client = http_client is None
+
+    async def drive(self, flow: Flow[T]) -> T:
+        """Do what *flow* asks for until it returns; return what it does.
+
+        A cancellation only closes the flow.
+        """
+        answers: list[Answer] | None = None
+        try:
+            while True:
+                answers = await self._do(flow.send(answers))
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        finally:
+            flow.close()
+
+    async def _do(self, effect: Effect) -> list[Answer] | None:
+        if isinstance(effect, Send):
+            return await self._send(effect.requests)
+        await asyncio.sleep(effect.seconds if isinstance(effect, Wait) else 0)
+        return None
+
+    async def _send(self, requests: Any) -> list[Answer]:
+        if len(requests) == 1:
+            return [await self._exchange(requests[0])]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._exchange(request)) for request in requests]
+        return [task.result() for task in tasks]
+
+    async def _exchange(self, request: Request) -> Answer:
+        """Send one request; return its answer, or whatever went wrong."""
+        try:
+            async with asyncio.timeout(self._endpoint.deadline):
+                return await self._stream(request)
+        except TimeoutError:
+            return httpx.ReadTimeout("the answer took too long")
+        except Exception as error:  # noqa: BLE001  # a transport's failure is a value to the flow
+            return error
+
+    async def _stream(self, request: Request) -> Answer:
+        client = self._client()
+        built = client.build_request(**self._endpoint.httpx_arguments(request))
+        response = await client.send(built, stream=True)
+        try:
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > self._endpoint.max_response_bytes:
+                    return self._endpoint.too_large(request)
+        finally:
+            await response.aclose()
+        return complete_response(response, bytes(body))
+
+    def _client(self) -> httpx.AsyncClient:
+        if self._http_client is None:
+            self._http_client = httpx.AsyncClient(**self._endpoint.http_client_args)
+        return self._http_client
+
+    async def aclose(self) -> None:
+        """Close the connections, unless they are the caller's."""
+        if not self._owns_http_client or self._http_client is None:
+            return
+        client, self._http_client = self._http_client, None
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await client.aclose()
+        except (TimeoutError, httpx.HTTPError, OSError, RuntimeError):
+            # The connections are gone either way; RuntimeError: with the loop that had them.
+            return

@@ -1,0 +1,194 @@
+"""Declaring settings, as a flow: few at a time, again when the service fails, and no further."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx
+
+from heksher import wire
+from heksher.clients.declaring import (
+    DeclarationOutcome,
+    DefaultRead,
+    Post,
+    Standing,
+    decide,
+)
+from heksher.clients.effects import AT_ONCE, Request, Send, Wait, read_body, unexpected
+from heksher.clients.status import Difference, RefusedDeclaration
+from heksher.exceptions import UnexpectedResponse
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterable
+
+    from heksher.clients.effects import Answer, Flow
+    from heksher.clients.listing import Listing
+    from heksher.settings.declared import DeclaredSetting
+
+RETRIES: Final = 3
+"""How often a declaration is sent again after a 5xx, or after no answer."""
+
+_TEXT_SHOWN: Final = 200
+_TEXT_IS_SAFE: Final = frozenset({400, 404, 409})
+"""The statuses whose text names settings and features only, never a value."""
+
+
+class Declarer:
+    """Declares settings against one listing of the service.
+
+    Attributes:
+        standings: How each setting stands, by its declared name.
+        notes: What is to be said once, by the setting's name.
+    """
+
+    def __init__(self, listing: Listing, randomness: random.Random) -> None:
+        self._listing = listing
+        self._random = randomness
+        self.standings: dict[str, Standing] = {}
+        self.notes: dict[str, str] = {}
+
+    def declare(self, settings: Iterable[DeclaredSetting]) -> Flow[None]:
+        """Find out how *settings* stand, and declare those that need it.
+
+        Raises:
+            UnexpectedResponse: An answer is not Heksher's.
+        """
+        posts: list[tuple[DeclaredSetting, Post]] = []
+        for setting in settings:
+            decision = decide(setting, self._listing)
+            if isinstance(decision, Standing):
+                self.standings[setting.name] = decision
+            else:
+                posts.append((setting, decision))
+        for start in range(0, len(posts), AT_ONCE):
+            yield from self._post(posts[start : start + AT_ONCE])
+
+    def _post(self, posts: list[tuple[DeclaredSetting, Post]]) -> Flow[None]:
+        """Send up to four settings' declarations, step by step, until each is settled."""
+        waiting = [(setting, post, post.bodies) for setting, post in posts]
+        failures = 0
+        while waiting:
+            requests = [
+                Request("POST", "/api/v1/settings/declare", json=bodies[0])
+                for _, _, bodies in waiting
+            ]
+            answers: list[Answer] = yield Send(requests)
+            unsettled = []
+            failed = False
+            for (setting, post, bodies), request, answer in zip(
+                waiting, requests, answers, strict=True
+            ):
+                if _is_failure(answer):
+                    failed = True
+                    unsettled.append((setting, post, bodies))
+                    continue
+                self._settle(setting, post, request, answer)
+                if len(bodies) > 1 and self.standings[setting.name].refusal is None:
+                    unsettled.append((setting, post, bodies[1:]))
+            waiting = unsettled
+            if failed:
+                failures += 1
+                if failures > RETRIES:
+                    break
+                yield Wait(self._random.uniform(0.2, 1.0) * failures)
+        for setting, post, _ in waiting:
+            self.standings[setting.name] = post.standing
+
+    def _settle(
+        self, setting: DeclaredSetting, post: Post, request: Request, answer: Answer
+    ) -> None:
+        if isinstance(answer, UnexpectedResponse):
+            raise answer
+        assert isinstance(answer, httpx.Response)  # noqa: S101  # failures were sorted out
+        self.standings[setting.name] = _standing(setting, post, request, answer)
+        if post.note:
+            self.notes[setting.name] = post.note
+
+
+def _is_failure(answer: Answer) -> bool:
+    if isinstance(answer, UnexpectedResponse):
+        return False
+    return isinstance(answer, Exception) or answer.status_code >= 500
+
+
+def _standing(
+    setting: DeclaredSetting, post: Post, request: Request, response: httpx.Response
+) -> Standing:
+    if response.status_code == httpx.codes.OK:
+        return _accepted(setting, post, request, response)
+    if response.status_code < httpx.codes.BAD_REQUEST:
+        raise unexpected(request, response, "it is no status that Heksher gives here")
+    outcome, found = _conflict(response)
+    reason = f"the service answered {response.status_code}{_said(response)}"
+    return replace(
+        post.standing,
+        outcome=outcome,
+        # It holds what it held: its default is what its console shows.
+        default_read=DefaultRead.THEIRS,
+        refusal=RefusedDeclaration(setting.name, outcome, reason, found),
+        differences=found,
+    )
+
+
+def _accepted(
+    setting: DeclaredSetting, post: Post, request: Request, response: httpx.Response
+) -> Standing:
+    body = read_body(request, response, wire.OUTCOME_ANSWER)
+    if body["outcome"] not in ("created", "uptodate", "upgraded", "outdated"):
+        raise unexpected(request, response, "it has an unknown outcome")
+    outcome, found = DeclarationOutcome(body["outcome"]), _differences(body)
+    name = request.json["name"]
+    if outcome is DeclarationOutcome.OUTDATED:
+        renamed = [one.latest_value for one in found if one.attribute == "name"]
+        name = str(renamed[0]) if renamed else name
+    return Standing(
+        setting.name,
+        setting.index,
+        name,
+        outcome,
+        DefaultRead.THEIRS
+        if outcome is DeclarationOutcome.OUTDATED
+        else DefaultRead.THEIRS_UNLESS_FALSY,
+        differences=found,
+    )
+
+
+def _conflict(response: httpx.Response) -> tuple[DeclarationOutcome, tuple[Difference, ...]]:
+    if response.status_code != httpx.codes.CONFLICT:
+        return DeclarationOutcome.REFUSED, ()
+    try:
+        body = wire.read(wire.OUTCOME_ANSWER, response.content)
+        return DeclarationOutcome(body["outcome"]), _differences(body)
+    except ValueError:
+        # Text, or {"detail": ...}: a conflict of names, which lists no differences.
+        return DeclarationOutcome.REFUSED, ()
+
+
+def _differences(body: wire.OutcomeAnswer) -> tuple[Difference, ...]:
+    return tuple(
+        [
+            Difference(
+                one["level"], one.get("attribute"), one.get("latest_value"), one.get("message")
+            )
+            for one in body.get("differences", [])
+        ]
+    )
+
+
+def _said(response: httpx.Response) -> str:
+    """Return the service's own words, where they cannot hold a value."""
+    if response.status_code not in _TEXT_IS_SAFE:
+        return ""
+    kind = response.headers.get("content-type", "")
+    text: Any = None
+    if kind.startswith("text/plain"):
+        text = response.text
+    elif kind.startswith("application/json"):
+        try:
+            body = response.json()
+        except ValueError:
+            return ""
+        text = body.get("detail") if isinstance(body, dict) else None
+    return f": {text[:_TEXT_SHOWN]}" if isinstance(text, str) and text else ""

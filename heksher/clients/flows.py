@@ -1,0 +1,137 @@
+"""The conversation with the service, as flows: requests out, answers in, no I/O.
+
+The clients drive them, publish what `refresh` returns, and only then commit it to their session,
+so that a refresh that fails or is cancelled at any point leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from heksher import wire
+from heksher.clients.effects import Request, ask, expect, send
+from heksher.clients.listing import LIST_REQUEST, read_listing
+from heksher.clients.query_flow import Querying
+from heksher.clients.refreshing import Compiler, Refreshed
+from heksher.clients.settling import Settling
+from heksher.exceptions import InvalidContext, ServiceError, ServiceUnavailable
+from heksher.settings.state import Snapshot, Source
+
+if TYPE_CHECKING:
+    from heksher.clients.effects import Answer, Flow
+    from heksher.clients.session import Session
+
+FEATURES_REQUEST: Final = Request("GET", "/api/v1/context_features")
+HEALTH_REQUEST: Final = Request("GET", "/api/health")
+
+
+def ping() -> Flow[None]:
+    """Ask the service whether it is healthy.
+
+    Raises:
+        ServiceError: It is not, or does not answer.
+    """
+    answer = yield from ask(HEALTH_REQUEST)
+    expect(HEALTH_REQUEST, answer, wire.HEALTH_ANSWER)
+
+
+def refresh(session: Session, *, first: bool = False, thorough: bool = False) -> Flow[Refreshed]:
+    """Fetch all that is new, and return what is to be published.
+
+    Args:
+        session: What is known so far; it is only read.
+        first: Whether the client is starting: then whatever goes wrong is raised.
+        thorough: Whether refused declarations are tried again.
+
+    Raises:
+        InvalidContext: At the start, the service lacks a context feature of the client.
+        ServiceError: The service does not answer, or not as Heksher. Where only some queries
+            failed, their errors are in the result, and the settings they ask for stay as they are.
+    """
+    return (yield from _Refresh(session, first=first, thorough=thorough or first).run())
+
+
+class _Refresh:
+    """One refresh: first the order of context features, then declarations, then queries."""
+
+    def __init__(self, session: Session, *, first: bool, thorough: bool) -> None:
+        self._session = session
+        self._first = first
+        self._thorough = thorough
+        self._tracking = session.tracking
+        self._outdated = frozenset(session.outdated)
+        self._previous = session.registry.snapshot
+        self._settings = session.registry.readable()
+        self._settling = Settling(session)
+        self._feature_order = self._previous.feature_order
+        self._missing_features = session.missing_features
+        self._errors: list[Exception] = []
+
+    def run(self) -> Flow[Refreshed]:
+        if self._settling.needs_listing(thorough=self._thorough):
+            features, listed = yield from send([FEATURES_REQUEST, LIST_REQUEST])
+            self._read_features(features)
+            listing, malformed = yield from read_listing(listed)
+            self._settling.malformed += malformed
+            yield from self._settling.settle(listing, self._feature_order, thorough=self._thorough)
+        else:
+            self._read_features((yield from ask(FEATURES_REQUEST)))
+        compiler = Compiler(
+            self._settings,
+            self._previous.rule_sets,
+            feature_order=self._feature_order,
+            is_tracked=None if self._tracking.is_everything else self._tracking.is_tracked,
+        )
+        if self._feature_order != self._previous.feature_order:
+            yield from compiler.reorder()
+        querying = Querying(self._session, self._settling, compiler, first=self._first)
+        yield from querying.run()
+        for index, setting in self._settings.items():
+            if self._settling.canonical_name(setting) is None:
+                compiler.forget(index)
+        return self._refreshed(compiler, querying)
+
+    def _read_features(self, answer: Answer) -> None:
+        try:
+            body = expect(FEATURES_REQUEST, answer, wire.CONTEXT_FEATURES_ANSWER)
+        except ServiceError as error:
+            if self._first or isinstance(error, ServiceUnavailable):
+                raise
+            # The order that was good until now is still the best there is.
+            self._errors.append(error)
+            return
+        order = tuple(body["context_features"])
+        missing = tuple([name for name in self._session.context_features if name not in order])
+        if missing and self._first:
+            raise InvalidContext(
+                f"the service has no context feature {list(missing)}: it has {list(order)}. Add"
+                " them to the service, or correct the client's context_features"
+            )
+        # One that disappeared keeps its rules, as the earliest of all.
+        vanished = [name for name in self._feature_order if name not in order]
+        self._feature_order = (*vanished, *order)
+        self._missing_features = missing
+
+    def _refreshed(self, compiler: Compiler, querying: Querying) -> Refreshed:
+        errors = (*self._errors, *querying.errors)
+        snapshot = Snapshot(
+            rule_sets=compiler.rule_sets,
+            feature_order=self._feature_order,
+            source=Source.SERVICE,
+            # What only a part of the service confirmed is as old as the rest.
+            taken_at=self._previous.taken_at if errors else monotonic(),
+        )
+        return Refreshed(
+            snapshot=snapshot,
+            changed=frozenset(compiler.changed),
+            etags=querying.etags,
+            freshened=frozenset(querying.requeried & self._outdated),
+            tracking=self._tracking,
+            raw_defaults=compiler.raw_defaults,
+            standings=self._settling.standings,
+            notes=self._settling.notes,
+            malformed=tuple(self._settling.malformed),
+            missing_features=self._missing_features,
+            errors=errors,
+        )

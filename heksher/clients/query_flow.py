@@ -1,0 +1,235 @@
+"""Querying the rules of all settings, as a flow: what one answer lacks harms no other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx
+
+from heksher import wire
+from heksher.clients.declaring import DefaultRead
+from heksher.clients.effects import (
+    AT_ONCE,
+    Breathe,
+    Send,
+    read_body,
+    received,
+    status_error,
+    unexpected,
+)
+from heksher.clients.querying import batches
+from heksher.clients.refreshing import RULES_IN_ONE_GO
+from heksher.exceptions import ServiceError, ServiceUnavailable, UnexpectedResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from heksher.clients.effects import Answer, Flow, Request
+    from heksher.clients.querying import Batch
+    from heksher.clients.refreshing import Compiler
+    from heksher.clients.session import Session
+    from heksher.clients.settling import Settling
+    from heksher.settings.declared import DeclaredSetting
+
+MAX_LOOKS: Final = 3
+"""How often one refresh asks for the list again, because a query did not know a name."""
+
+_COST_OF_A_SETTING: Final = 10
+"""What compiling a setting costs beside its rules, in rules."""
+
+
+class Querying:
+    """The queries of one refresh.
+
+    Args:
+        session: What is known so far; only read.
+        settling: How the settings stand; asked again where a query does not know them.
+        compiler: Takes the answers.
+        first: Whether the first error is raised, instead of kept.
+
+    Attributes:
+        etags: The ETag of each query that was answered well.
+        requeried: The declared names of the settings that were compiled.
+        errors: What went wrong.
+    """
+
+    def __init__(
+        self, session: Session, settling: Settling, compiler: Compiler, *, first: bool
+    ) -> None:
+        self._session = session
+        self._settling = settling
+        self._compiler = compiler
+        self._first = first
+        self._filter = session.tracking.query_filter()
+        self._settings = compiler.settings
+        self._outdated = frozenset(session.outdated)
+        self._by_name: dict[str | None, list[DeclaredSetting]] | None = None
+        self._looks = 0
+        self._unknown: list[Batch] = []
+        self._absent: dict[str, Request] = {}
+        self._redefaulted: set[str] = set()
+        self.etags: dict[str, str] = {}
+        self.requeried: set[str] = set()
+        self.errors: list[Exception] = []
+
+    def run(self) -> Flow[None]:
+        """Query all settings that the service knows; some of them again, if it must be."""
+        pending = self._batches(self._settings.values())
+        while pending:
+            self._unknown, self._absent = [], {}
+            for start in range(0, len(pending), AT_ONCE):
+                if not (yield from self._send(pending[start : start + AT_ONCE])):
+                    return
+            doubtful = self._unknown or self._absent or self._redefaulted
+            pending = (yield from self._second_thoughts()) if doubtful else []
+
+    def _batches(self, settings: Iterable[DeclaredSetting]) -> list[Batch]:
+        names = dict.fromkeys(self._settling.canonical_name(setting) for setting in settings)
+        return batches([name for name in names if name is not None], self._filter)
+
+    def _settings_of(self, batch: Batch) -> list[tuple[str, DeclaredSetting]]:
+        return self._named(batch.names)
+
+    def _named(self, names: Iterable[str]) -> list[tuple[str, DeclaredSetting]]:
+        """Return the settings that are queried by these names, each with its name."""
+        if self._by_name is None:
+            self._by_name = {}
+            for setting in self._settings.values():
+                self._by_name.setdefault(self._settling.canonical_name(setting), []).append(setting)
+        return [(name, setting) for name in names for setting in self._by_name.get(name, ())]
+
+    def _send(self, asked: list[Batch]) -> Flow[bool]:
+        """Send a few queries and read their answers; tell whether it makes sense to go on."""
+        requests = [batch.request(self._etag(batch)) for batch in asked]
+        answers: list[Answer] = yield Send(requests)
+        reachable = True
+        for batch, request in zip(asked, requests, strict=True):
+            # Taken out of the list, so that a body goes as soon as it has been read.
+            answer = answers.pop(0)
+            yield Breathe()
+            try:
+                yield from self._read(batch, request, answer)
+            except ServiceError as error:
+                self._fail(error)
+                reachable = reachable and not isinstance(error, ServiceUnavailable)
+        return reachable
+
+    def _fail(self, error: ServiceError) -> None:
+        if self._first:
+            raise error
+        self.errors.append(error)
+
+    def _etag(self, batch: Batch) -> str | None:
+        """Return the ETag to send, if everything that it vouches for is still here."""
+        etag = self._session.etags.get(batch.query)
+        if etag is None:
+            return None
+        for _, setting in self._settings_of(batch):
+            before = self._session.standings.get(setting.name)
+            now = self._settling.standings[setting.name]
+            if (
+                not self._compiler.has_former(setting.index)
+                or setting.name in self._outdated
+                or before is None
+                or before.default_read is not now.default_read
+            ):
+                return None
+        return etag
+
+    def _read(self, batch: Batch, request: Request, answer: Answer) -> Flow[None]:
+        response = received(request, answer)
+        if response.status_code == httpx.codes.NOT_FOUND:
+            self._unknown.append(batch)
+        elif response.status_code == httpx.codes.NOT_MODIFIED:
+            if "If-None-Match" not in request.headers:
+                raise unexpected(request, response, "nothing was fetched before")
+            self.etags[batch.query] = request.headers["If-None-Match"]
+        elif response.status_code == httpx.codes.OK:
+            body = read_body(request, response, wire.QUERY_ANSWER)
+            yield from self._compile(batch, request, body)
+            etag = response.headers.get("etag")
+            if etag and not self._absent.keys() & set(batch.names):
+                self.etags[batch.query] = etag
+        else:
+            raise status_error(request, response)
+
+    def _compile(self, batch: Batch, request: Request, body: wire.QueryAnswer) -> Flow[None]:
+        cost = 0
+        for name, setting in self._settings_of(batch):
+            queried = body["settings"].get(name)
+            if queried is None:
+                self._absent[name] = request
+                continue
+            cost += len(queried["rules"]) + _COST_OF_A_SETTING
+            if cost > RULES_IN_ONE_GO:
+                cost = 0
+                yield Breathe()
+            if self._has_another_default(setting, queried["default_value"]):
+                self._redefaulted.add(setting.name)
+            self._compiler.compile(setting, queried, self._settling.standings[setting.name])
+            self.requeried.add(setting.name)
+
+    def _has_another_default(self, setting: DeclaredSetting, raw: Any) -> bool:
+        """Tell whether a default changed that ours stands in for: the version may have, too."""
+        seen, standing = self._session.raw_defaults, self._settling.standings[setting.name]
+        return (
+            standing.default_read is DefaultRead.THEIRS_UNLESS_FALSY
+            and standing.reads_local_default(setting)
+            and setting.index in seen
+            and seen[setting.index] != raw
+            and setting.name not in self.requeried
+        )
+
+    def _second_thoughts(self) -> Flow[list[Batch]]:
+        """Find out about settings that a query did not know, and return what to query now."""
+        unknown = [(batch, [one for _, one in self._settings_of(batch)]) for batch in self._unknown]
+        absent = {one.name: name for name, one in self._named(self._absent)}
+        before = dict(self._settling.standings)
+        if self._looks < MAX_LOOKS:
+            self._looks += 1
+            names = {one.name for _, settings in unknown for one in settings}
+            names |= absent.keys() | self._redefaulted
+            yield from self._settling.look_again(
+                [one for one in self._settings.values() if one.name in names]
+            )
+        self._by_name = None
+        pending: list[Batch] = []
+        for batch, settings in unknown:
+            pending += self._again(batch, settings)
+        moved = self._moved(before, absent.keys() | self._redefaulted)
+        self._redefaulted = set()
+        for name in sorted(absent.keys() - {one.name for one in moved}):
+            request = self._absent[absent[name]]
+            self._fail(UnexpectedResponse(f"the answer to {request} lacks setting {name!r}"))
+        return [*pending, *self._batches(moved)]
+
+    def _moved(self, before: dict[str, Any], names: Iterable[str]) -> list[DeclaredSetting]:
+        """Return those of the settings whose name or default is another one by now."""
+        wanted, now = set(names), self._settling.standings
+        return [
+            one
+            for one in self._settings.values()
+            if one.name in wanted
+            and (
+                now[one.name].canonical_name != before[one.name].canonical_name
+                or now[one.name].default_read is not before[one.name].default_read
+                or now[one.name].outcome is not before[one.name].outcome
+            )
+        ]
+
+    def _again(self, batch: Batch, settings: list[DeclaredSetting]) -> list[Batch]:
+        """Return what to query of a batch that had a name unknown to the service."""
+        now = self._batches(settings)
+        if now != [batch]:
+            return now
+        if len(batch.names) > 1:
+            # The list knows them all, the query does not: close in on the one it means.
+            return batch.halves()
+        request = batch.request(None)
+        self._fail(
+            UnexpectedResponse(
+                f"{request} was answered 404 for setting {batch.names[0]!r}, though"
+                " the service lists it"
+            )
+        )
+        return []

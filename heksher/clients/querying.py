@@ -1,0 +1,70 @@
+"""Which settings to ask for together: batches, and the requests for them.
+
+A query names its settings in the URL, and each batch has an ETag of its own, so that a change
+costs one batch. (The real service silently cuts a query string of 65,536 bytes; proxies are
+stricter.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from heksher.clients.effects import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_NAMES_BYTES: Final = 3_500
+"""How many bytes of names a query has; with the longest filter its URL stays below 6 KB."""
+
+MAX_NAMES: Final = 100
+"""How many settings a query has: their answer is read in one go, so the loop waits for it."""
+
+PATH: Final = "/api/v1/query"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The settings of one query, by canonical name, and the filter it has."""
+
+    names: tuple[str, ...]
+    query_filter: str | None
+
+    @property
+    def query(self) -> str:
+        """The query string; also what an ETag belongs to."""
+        names = f"settings={','.join(self.names)}"
+        if self.query_filter is None:
+            return names
+        return f"{names}&context_filters={self.query_filter}"
+
+    def request(self, etag: str | None) -> Request:
+        """Return the request, conditional on *etag* if there is one."""
+        headers = {} if etag is None else {"If-None-Match": etag}
+        return Request("GET", PATH, query=self.query, headers=headers)
+
+    def halves(self) -> list[Batch]:
+        """Return two batches of half of the names each."""
+        middle = (len(self.names) + 1) // 2
+        return [
+            Batch(names, self.query_filter)
+            for names in (self.names[:middle], self.names[middle:])
+            if names
+        ]
+
+
+def batches(names: Iterable[str], query_filter: str | None) -> list[Batch]:
+    """Return *names* in batches, in their order, so that a name at the end changes the last one."""
+    made: list[Batch] = []
+    current: list[str] = []
+    size = 0
+    for name in names:
+        if current and (len(current) == MAX_NAMES or size + len(name) + 1 > MAX_NAMES_BYTES):
+            made.append(Batch(tuple(current), query_filter))
+            current, size = [], 0
+        current.append(name)
+        size += len(name) + 1
+    if current:
+        made.append(Batch(tuple(current), query_filter))
+    return made

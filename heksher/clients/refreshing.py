@@ -1,0 +1,139 @@
+"""From query answers and the previous snapshot to the next one, and a report of what happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from heksher.clients.effects import Breathe
+from heksher.settings.compiling import CompileOptions, compile_rule_set
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from heksher.clients.declaring import Standing
+    from heksher.clients.effects import Flow
+    from heksher.clients.tracking import Tracking
+    from heksher.settings.compiling import RawRule
+    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.rules import RuleSet
+    from heksher.settings.state import Snapshot
+    from heksher.wire import QueriedSetting
+
+RULES_IN_ONE_GO: Final = 500
+"""How many rules are compiled before others may run: some 2 ms of work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What one refresh came to; nothing of it counts before it is published.
+
+    Attributes:
+        snapshot: The next snapshot.
+        changed: The settings that some context reads otherwise now.
+        etags: The ETag of each query that was answered well.
+        freshened: The settings that were outdated when it began, and are not any more.
+        tracking: What was tracked when it began.
+        raw_defaults: The service's defaults of those, by index.
+        standings: How each setting stands, by declared name.
+        notes: What is to be said once of settings' declarations, by declared name.
+        malformed: What is wrong with entries of the service's list.
+        missing_features: The client's context features that the service lacks.
+        errors: What went wrong; where it did, former values stay.
+    """
+
+    snapshot: Snapshot
+    changed: frozenset[DeclaredSetting]
+    etags: Mapping[str, str]
+    freshened: frozenset[str]
+    tracking: Tracking
+    raw_defaults: Mapping[int, Any]
+    standings: Mapping[str, Standing]
+    notes: Mapping[str, str] = field(default_factory=dict)
+    malformed: tuple[str, ...] = ()
+    missing_features: tuple[str, ...] = ()
+    errors: tuple[Exception, ...] = ()
+
+
+class Compiler:
+    """Collects the rule sets of one refresh.
+
+    Args:
+        settings: All living settings by index.
+        previous: The rule sets that are read now, by index.
+        feature_order: The service's order of context features.
+        is_tracked: Tells whether a condition is tracked; `None` for all.
+
+    Attributes:
+        settings: As given.
+        rule_sets: The next rule sets, by index; those of the previous ones that nothing replaces.
+        changed: The settings that some context reads otherwise.
+        raw_defaults: The service's default of each setting compiled, by index.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[int, DeclaredSetting],
+        previous: Mapping[int, RuleSet[Any]],
+        *,
+        feature_order: tuple[str, ...],
+        is_tracked: Callable[[str, str], bool] | None,
+    ) -> None:
+        self.settings = settings
+        self._previous = previous
+        self._feature_order = feature_order
+        self._is_tracked = is_tracked
+        self.changed: set[DeclaredSetting] = set()
+        self.raw_defaults: dict[int, Any] = {}
+        self.rule_sets = {
+            index: rule_set for index, rule_set in previous.items() if index in settings
+        }
+
+    def reorder(self) -> Flow[None]:
+        """Bring all former rule sets into the present order of context features."""
+        for place, (index, former) in enumerate(list(self.rule_sets.items())):
+            if place % RULES_IN_ONE_GO == 0:
+                yield Breathe()
+            self._take(index, former.reordered(self._feature_order))
+
+    def compile(
+        self, setting: DeclaredSetting, queried: QueriedSetting, standing: Standing
+    ) -> None:
+        """Compile what a query answered for *setting*."""
+        self.raw_defaults[setting.index] = queried["default_value"]
+        options = CompileOptions(
+            feature_order=self._feature_order,
+            use_local_default=standing.reads_local_default(setting),
+            is_tracked=self._is_tracked,
+        )
+        rule_set = compile_rule_set(
+            setting,
+            queried["default_value"],
+            _raw_rules(queried),
+            previous=self._previous.get(setting.index),
+            options=options,
+        )
+        self._take(setting.index, rule_set)
+
+    def has_former(self, index: int) -> bool:
+        """Tell whether a setting has rules from an earlier refresh."""
+        return index in self._previous
+
+    def forget(self, index: int) -> None:
+        """Let a setting read its declared default: it is not to be queried."""
+        if self.rule_sets.pop(index, None) is not None:
+            setting = self.settings[index]
+            if not setting.declared_rules.reads_as(self._previous[index]):
+                self.changed.add(setting)
+
+    def _take(self, index: int, rule_set: RuleSet[Any]) -> None:
+        setting = self.settings[index]
+        former = self._previous.get(index, setting.declared_rules)
+        self.rule_sets[index] = rule_set
+        if rule_set is not former and not rule_set.reads_as(former):
+            self.changed.add(setting)
+
+
+def _raw_rules(queried: QueriedSetting) -> Iterator[RawRule]:
+    for rule in queried["rules"]:
+        yield rule["rule_id"], rule["context_features"], rule["value"]

@@ -1,0 +1,140 @@
+"""What a refresh found out, as log records: each thing once, and never the text of a value."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from heksher.clients.declaring import DeclarationOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from heksher.clients.declaring import Standing
+    from heksher.clients.refreshing import Refreshed
+    from heksher.clients.status import RefusedDeclaration
+    from heksher.settings.rules import RuleSet
+
+logger: Final = logging.getLogger("heksher")
+
+FAILURES_UNTIL_ERROR: Final = 5
+"""At how many failures in a row the log says so as an error."""
+
+
+def report_refreshed(
+    refreshed: Refreshed,
+    names: Mapping[int, str],
+    former_rule_sets: Mapping[int, RuleSet[Any]],
+    former_standings: Mapping[str, Standing],
+    former_missing: tuple[str, ...],
+) -> None:
+    """Log what is new in a refresh, compared with what was known before it.
+
+    Args:
+        refreshed: The refresh.
+        names: The settings' names by index.
+        former_rule_sets: What was read before, by index.
+        former_standings: How settings stood before, by name.
+        former_missing: The context features that were missing before.
+    """
+    for index, rule_set in refreshed.snapshot.rule_sets.items():
+        former = former_rule_sets.get(index)
+        if rule_set is not former:
+            _report_values(names.get(index, "?"), rule_set, former)
+    for name, standing in refreshed.standings.items():
+        _report_standing(name, standing, former_standings.get(name))
+    for name, note in refreshed.notes.items():
+        logger.warning("setting %r: %s", name, note, extra={"setting": name})
+    report_malformed(refreshed.malformed)
+    missing = refreshed.missing_features
+    if missing and missing != former_missing:
+        logger.error(
+            "the service no longer has the context features %s: rules with conditions on them can"
+            " not be added any more",
+            list(missing),
+            extra={"features": list(missing)},
+        )
+
+
+def report_malformed(malformed: Iterable[str]) -> None:
+    """Log what was left out of the service's list of settings."""
+    for text in malformed:
+        logger.warning("left out of the service's answer: %s", text)
+
+
+def _report_values(name: str, rule_set: RuleSet[Any], former: RuleSet[Any] | None) -> None:
+    known = set(former.rejections) if former else set()
+    for rejection in rule_set.rejections:
+        if rejection not in known:
+            logger.warning(
+                "%s",
+                rejection,
+                extra={"setting": rejection.setting_name, "rule": rejection.rule_id},
+            )
+    for rule_id, coercions in rule_set.coercions.items():
+        if former is None or former.coercions.get(rule_id) != coercions:
+            what = "the service's default" if rule_id is None else f"rule {rule_id}"
+            logger.warning(
+                "setting %r: %s was coerced: %s",
+                name,
+                what,
+                "; ".join(str(one) for one in coercions),
+                extra={"setting": name, "rule": rule_id},
+            )
+
+
+def _report_standing(name: str, standing: Standing, former: Standing | None) -> None:
+    if former is not None and (former.outcome, former.refusal) == (
+        standing.outcome,
+        standing.refusal,
+    ):
+        return
+    extra = {"setting": name, "outcome": standing.outcome.value}
+    if standing.refusal is not None:
+        level = logging.WARNING if _is_harmless(standing.refusal) else logging.ERROR
+        logger.log(level, "%s", standing.refusal, extra=extra)
+    elif standing.outcome is DeclarationOutcome.OUTDATED:
+        listed = ", ".join(str(one) for one in standing.differences) or "in nothing"
+        logger.warning(
+            "setting %r is outdated: the service has a newer version, different in: %s",
+            name,
+            listed,
+            extra=extra,
+        )
+    elif standing.outcome is not DeclarationOutcome.UPTODATE:
+        logger.info("setting %r was declared: %s", name, standing.outcome.value, extra=extra)
+    elif former is not None and former.refusal is not None:
+        logger.info("setting %r is declared as asked now", name, extra=extra)
+
+
+def _is_harmless(refusal: RefusedDeclaration) -> bool:
+    """Tell whether only metadata differ, which no reader ever sees."""
+    return refusal.outcome == DeclarationOutcome.MISMATCH and {
+        one.attribute for one in refusal.differences
+    } <= {"metadata", "name"}
+
+
+def report_failure(error: Exception, failures: int) -> None:
+    """Log a refresh that failed: the first of a row, and the one that makes it serious."""
+    if failures == 1:
+        logger.warning("the settings could not be updated: %s", _in_words(error))
+    elif failures == FAILURES_UNTIL_ERROR:
+        logger.error(
+            "the settings could not be updated %d times in a row, and grow old: %s",
+            failures,
+            _in_words(error),
+        )
+
+
+def report_recovery(failures: int) -> None:
+    """Log that a refresh worked again, after *failures* that did not."""
+    logger.info("the settings are updated again, after %d failures", failures)
+
+
+def report_callback(what: str, error: Exception) -> None:
+    """Log that a callback of the user's raised; nothing else is harmed by it."""
+    logger.error("%s raised %s", what, type(error).__name__, exc_info=error)
+
+
+def _in_words(error: Exception) -> str:
+    return str(error) or type(error).__name__

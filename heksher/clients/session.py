@@ -1,0 +1,115 @@
+"""What a client remembers of its conversation with the service, from one refresh to the next."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any, Final
+
+from heksher.clients.declaring import DeclarationOutcome
+from heksher.clients.tracking import Tracking
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from heksher.clients.declaring import Standing
+    from heksher.clients.listing import Listing
+    from heksher.clients.refreshing import Refreshed
+    from heksher.clients.tracking import Tracked
+    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.registry import Registry
+
+RETRY_EVERY: Final = 10
+"""At every so many refreshes, declarations that were refused are tried again."""
+
+
+class Session:
+    """A client's side of its conversation: what it knows, and what it has to find out.
+
+    Only `commit` and the client's own methods change it, never a refresh that is under way.
+
+    Attributes:
+        registry: Whose settings are declared and refreshed.
+        context_features: The client's context features.
+        declares: Whether settings are declared, or only queried.
+        tracking: What is tracked.
+        standings: How each setting stands, by declared name.
+        etags: The ETag of each query.
+        outdated: Settings, by declared name, that have to be queried without an ETag.
+        raw_defaults: The service's default of each setting when it was last seen, by index.
+        missing_features: The client's context features that the service lacks.
+        randomness: Where jitter comes from.
+    """
+
+    def __init__(
+        self, registry: Registry, context_features: tuple[str, ...], *, declares: bool = True
+    ) -> None:
+        self.registry = registry
+        self.context_features = context_features
+        self.declares = declares
+        self.tracking = Tracking()
+        self.standings: dict[str, Standing] = {}
+        self.etags: dict[str, str] = {}
+        self.outdated: set[str] = set()
+        self.raw_defaults: dict[int, Any] = {}
+        self.missing_features: tuple[str, ...] = ()
+        self.randomness = random.Random()  # noqa: S311  # jitter, no secret
+        self.refreshes = 0
+
+    def track(self, contexts: Mapping[str, Tracked]) -> None:
+        """Track more; what was filtered for less is asked for afresh."""
+        tracking = self.tracking.adding(contexts)
+        if tracking != self.tracking:
+            self.tracking = tracking
+            self.etags = {}
+
+    @property
+    def is_retry_due(self) -> bool:
+        """Whether the next refresh is one that tries refused declarations again."""
+        return (self.refreshes + 1) % RETRY_EVERY == 0
+
+    def needs_listing(self, declared: Collection[DeclaredSetting], *, thorough: bool) -> bool:
+        """Tell whether the service's list is needed to know how all settings stand."""
+        standings = [self.standings.get(setting.name) for setting in declared]
+        if any(
+            standing is None or standing.index != setting.index
+            for standing, setting in zip(standings, declared, strict=True)
+        ):
+            return True
+        refused = any(standing is not None and standing.refusal for standing in standings)
+        return refused and (thorough or self.is_retry_due)
+
+    def undecided(
+        self, declared: Collection[DeclaredSetting], listing: Listing, *, thorough: bool
+    ) -> list[DeclaredSetting]:
+        """Return the settings whose standing a fresh listing may change.
+
+        What the service refused is not sent again for the same reason, but when a retry is due.
+        """
+        if thorough or self.is_retry_due:
+            return list(declared)
+        return [setting for setting in declared if not self._is_settled(setting, listing)]
+
+    def _is_settled(self, setting: DeclaredSetting, listing: Listing) -> bool:
+        standing = self.standings.get(setting.name)
+        if standing is None or standing.index != setting.index:
+            return False
+        if standing.outcome not in _REFUSED_BY_SERVICE:
+            return False
+        listed = listing.called(setting.name)
+        if listed is None and setting.alias is not None:
+            listed = listing.called(setting.alias)
+        return listed == standing.listed
+
+    def commit(self, refreshed: Refreshed) -> None:
+        """Remember what a refresh found out, now that it is published."""
+        self.refreshes += 1
+        self.standings = dict(refreshed.standings)
+        self.missing_features = refreshed.missing_features
+        self.outdated -= refreshed.freshened
+        self.raw_defaults.update(refreshed.raw_defaults)
+        self.etags = dict(refreshed.etags) if refreshed.tracking == self.tracking else {}
+
+
+_REFUSED_BY_SERVICE = frozenset(
+    {DeclarationOutcome.REJECTED, DeclarationOutcome.REFUSED, DeclarationOutcome.DEGRADED}
+)

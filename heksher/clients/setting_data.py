@@ -1,0 +1,64 @@
+"""`SettingData`: what the service says of one of its settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from heksher.settings.values import Rejected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from heksher.settings.declared import DeclaredSetting
+    from heksher.wire import ListedSetting
+
+
+class SettingData(BaseModel):
+    """A setting of the service, whoever declared it.
+
+    Attributes:
+        name: The name that the service uses now.
+        configurable_features: The context features that its rules may use.
+        type: The type string.
+        default_value: The service's default, raw.
+        metadata: The metadata.
+        aliases: Its former names.
+        version: The version.
+        setting: The setting of this process that goes by this name or one of the aliases, if any.
+        default: The default as that setting would read it; raw if there is no such setting, or if
+            it does not fit its type.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    configurable_features: list[str]
+    type: str
+    default_value: Any
+    metadata: dict[str, Any]
+    aliases: list[str]
+    version: str
+    setting: Any = Field(default=None, exclude=True, repr=False)
+    default: Any = Field(default=None, exclude=True)
+
+
+def settings_data(
+    listed: Iterable[ListedSetting], declared: Iterable[DeclaredSetting]
+) -> dict[str, SettingData]:
+    """Return the service's settings by name, each with the setting of this process, if any."""
+    by_name = {setting.name: setting for setting in declared}
+    return {one.name: _setting_data(one, by_name) for one in listed}
+
+
+def _setting_data(listed: ListedSetting, by_name: dict[str, DeclaredSetting]) -> SettingData:
+    names = (listed.name, *listed.aliases)
+    setting = next((by_name[name] for name in names if name in by_name), None)
+    default = listed.default_value
+    if setting is not None:
+        try:
+            default = setting.decoder.decode(default, [])
+        except Rejected:
+            default = listed.default_value
+    return SettingData(**listed.model_dump(), setting=setting, default=default)

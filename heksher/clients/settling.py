@@ -1,0 +1,94 @@
+"""Finding out how all settings stand with the service, and declaring those that need it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from heksher.clients.declaration_flow import Declarer
+from heksher.clients.declaring import lacking_features, undeclared
+from heksher.clients.listing import fetch_listing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from heksher.clients.effects import Flow
+    from heksher.clients.listing import Listing
+    from heksher.clients.session import Session
+    from heksher.settings.declared import DeclaredSetting
+
+
+class Settling:
+    """How settings stand, as one refresh finds it out; its session is only read.
+
+    Attributes:
+        declared: The settings to declare.
+        standings: How each stands, by declared name.
+        notes: What is to be said once of a declaration, by declared name.
+        malformed: What is wrong with entries of the service's list.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.declared = session.registry.declared()
+        self.standings = dict(session.standings)
+        self.notes: dict[str, str] = {}
+        self.malformed: list[str] = []
+
+    def needs_listing(self, *, thorough: bool) -> bool:
+        """Tell whether the service's list is needed to know how all settings stand."""
+        return self._session.needs_listing(self.declared, thorough=thorough)
+
+    def canonical_name(self, setting: DeclaredSetting) -> str | None:
+        """Return the name to query *setting* by; `None` if it is not to be queried."""
+        standing = self.standings.get(setting.name)
+        return None if standing is None else standing.canonical_name
+
+    def settle(
+        self, listing: Listing, feature_order: Sequence[str], *, thorough: bool
+    ) -> Flow[None]:
+        """Find out how all settings stand by *listing*, where it may have news of them."""
+        usable = [one for one in self.declared if self._has_features(one, feature_order)]
+        yield from self._decide(
+            self._session.undecided(usable, listing, thorough=thorough), listing
+        )
+
+    def look_again(self, settings: Iterable[DeclaredSetting]) -> Flow[None]:
+        """Find out how *settings* stand now: a query did not know them as it should.
+
+        What the service refused is left alone, as long as it knows the setting.
+        """
+        listing, malformed = yield from fetch_listing()
+        self.malformed += malformed
+        names = {setting.name for setting in settings}
+        doubted = [
+            setting
+            for setting in self.declared
+            if setting.name in names
+            and not (
+                self.standings[setting.name].refusal
+                and listing.named(self.standings[setting.name].canonical_name or "")
+            )
+        ]
+        yield from self._decide(doubted, listing)
+
+    def _decide(self, settings: Iterable[DeclaredSetting], listing: Listing) -> Flow[None]:
+        if not self._session.declares:
+            for setting in settings:
+                self.standings[setting.name] = undeclared(setting, listing)
+            return
+        declarer = Declarer(listing, self._session.randomness)
+        yield from declarer.declare(settings)
+        self.standings.update(declarer.standings)
+        self.notes.update(declarer.notes)
+
+    def _has_features(self, setting: DeclaredSetting, feature_order: Sequence[str]) -> bool:
+        places = (
+            ("this client does", self._session.context_features),
+            ("the service does", feature_order),
+        )
+        for whose, features in places:
+            lacking = [name for name in setting.configurable_features if name not in features]
+            if lacking:
+                self.standings[setting.name] = lacking_features(setting, lacking, whose)
+                return False
+        return True

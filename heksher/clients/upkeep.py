@@ -1,0 +1,164 @@
+"""What both clients do around a refresh: publish, remember, report, notify. No I/O, no waiting."""
+
+from __future__ import annotations
+
+from contextvars import Context, copy_context
+from datetime import UTC, datetime
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from heksher.clients.reporting import (
+    report_callback,
+    report_failure,
+    report_recovery,
+    report_refreshed,
+)
+from heksher.clients.schedule import next_delay
+from heksher.clients.session import Session
+from heksher.clients.status import ClientStatus
+from heksher.exceptions import InvalidClient
+from heksher.settings.context import default_source
+from heksher.settings.state import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from heksher.clients.refreshing import Refreshed
+    from heksher.settings.context import DefaultSource, FeatureDefault
+    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.registry import MainClient, Registry
+
+    ChangeListener: TypeAlias = Callable[[frozenset[Any]], object]
+
+
+class Upkeep:
+    """A client's memory and voice.
+
+    Attributes:
+        session: Its conversation with the service.
+        failures: How many refreshes in a row have failed.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        context_features: tuple[str, ...],
+        *,
+        update_interval: float,
+        declares: bool,
+    ) -> None:
+        self._registry = registry
+        self._update_interval = update_interval
+        self.session = Session(registry, context_features, declares=declares)
+        self._defaults: dict[str, DefaultSource] = {}
+        self._listeners: tuple[tuple[Context, ChangeListener], ...] = ()
+        self._last_attempt: datetime | None = None
+        self._last_success: datetime | None = None
+        self._last_error: Exception | None = None
+        self.failures = 0
+
+    def take_over(self, client: MainClient) -> None:
+        """Make *client* the main one of the registry, with its own defaults.
+
+        Raises:
+            ClientStateError: Another one is.
+        """
+        self._registry.claim(client)
+        self._registry.set_defaults(self._defaults, replace=True)
+
+    def set_defaults(self, client: MainClient, features: dict[str, FeatureDefault]) -> None:
+        """Give context features their defaults: at once, unless another client is the main one.
+
+        Raises:
+            InvalidContext: One is neither a string, a `ContextVar`, nor a function.
+        """
+        sources = {name: default_source(name, default) for name, default in features.items()}
+        self._defaults.update(sources)
+        if self._registry.main in (None, client):
+            self._registry.set_defaults(sources)
+
+    def begin(self) -> None:
+        """Note that a refresh begins."""
+        self._last_attempt = datetime.now(UTC)
+
+    def publish(self, refreshed: Refreshed) -> None:
+        """Make a refresh what is read, then remember what it found out, then report it."""
+        session = self.session
+        before = self._registry.snapshot.rule_sets
+        standings, missing = session.standings, session.missing_features
+        self._registry.publish(refreshed.snapshot)
+        session.commit(refreshed)
+        names = {index: setting.name for index, setting in self._registry.readable().items()}
+        report_refreshed(refreshed, names, before, standings, missing)
+
+    def succeeded(self) -> None:
+        """Note that a refresh worked."""
+        if self.failures:
+            report_recovery(self.failures)
+        self.failures, self._last_error = 0, None
+        self._last_success = datetime.now(UTC)
+
+    def failed(self, error: Exception) -> None:
+        """Note that a refresh failed."""
+        self.failures, self._last_error = self.failures + 1, error
+        report_failure(error, self.failures)
+
+    def delay(self) -> float:
+        """Return the seconds until the next refresh is due."""
+        return next_delay(self._update_interval, self.failures, self.session.randomness)
+
+    def on_change(self, listener: ChangeListener) -> Callable[[], None]:
+        """Call *listener* with the set of changed settings after each update that changed any.
+
+        Raises:
+            InvalidClient: It cannot be called.
+        """
+        if not callable(listener):
+            raise InvalidClient(f"a listener is {type(listener).__name__}: give a function")
+        entry = (copy_context(), listener)
+        self._listeners = (*self._listeners, entry)
+
+        def remove() -> None:
+            self._listeners = tuple([one for one in self._listeners if one is not entry])
+
+        return remove
+
+    def notify(self, changed: frozenset[DeclaredSetting]) -> None:
+        """Tell the listeners, those of each setting first, in order of declaration."""
+        if not changed:
+            return
+        for setting in sorted(changed, key=lambda one: one.index):
+            for context, listener in setting.listeners:
+                call(f"a listener of setting {setting.name!r}", context, listener, setting)
+        for context, listener in self._listeners:
+            call("a listener of the client", context, listener, changed)
+
+    def status(self, *, started: bool) -> ClientStatus:
+        """Return the state of things."""
+        snapshot = self._registry.snapshot
+        rule_sets = snapshot.rule_sets.values()
+        standings = self.session.standings.values()
+        known = snapshot.source is not Source.DECLARED_DEFAULTS
+        return ClientStatus(
+            started=started,
+            last_attempt=self._last_attempt,
+            last_success=self._last_success,
+            age=monotonic() - snapshot.taken_at if known else None,
+            consecutive_failures=self.failures,
+            last_error=str(self._last_error) if self._last_error else None,
+            source=snapshot.source,
+            rejected_rules=tuple([one for rules in rule_sets for one in rules.rejections]),
+            refused_declarations=tuple([one.refusal for one in standings if one.refusal]),
+            outdated_declarations=tuple([one.outdated for one in standings if one.outdated]),
+            foreign_rules=sum([rules.foreign for rules in rule_sets]),
+            missing_features=self.session.missing_features,
+        )
+
+
+def call(what: str, context: Context, callback: Callable[..., object], *arguments: Any) -> None:
+    """Call a user's callback in its context; what it raises is logged."""
+    try:
+        # A copy: the callback may be running in that context already, in another thread.
+        context.copy().run(callback, *arguments)
+    except Exception as error:  # noqa: BLE001  # one callback must not harm the others
+        report_callback(what, error)

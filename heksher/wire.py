@@ -1,0 +1,150 @@
+"""The JSON of the service's API, version 1: the only place that knows its shapes.
+
+Shapes are checked strictly, unknown keys are ignored, and meaning is left to others. The bulk of a
+query is read into plain dicts, which costs half of what models do.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NotRequired, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
+
+T = TypeVar("T")
+
+_STRICT = ConfigDict(strict=True)
+
+
+@with_config(_STRICT)
+class QueriedRule(TypedDict):
+    """A rule in the answer to a query; `context_features` are its conditions."""
+
+    value: Any
+    context_features: list[tuple[str, str]]
+    rule_id: Annotated[int, Field(ge=-(2**63), lt=2**63)]
+
+
+@with_config(_STRICT)
+class QueriedSetting(TypedDict):
+    """A setting in the answer to a query."""
+
+    default_value: Any
+    rules: list[QueriedRule]
+
+
+@with_config(_STRICT)
+class QueryAnswer(TypedDict):
+    """The answer to a query: settings by canonical name."""
+
+    settings: dict[str, QueriedSetting]
+
+
+class ListedSetting(BaseModel):
+    """A setting as the service lists it, with all that it knows of it."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    name: str
+    configurable_features: list[str]
+    type: str
+    default_value: Any
+    metadata: dict[str, Any]
+    aliases: list[str]
+    version: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\n?$")]
+
+    @property
+    def version_numbers(self) -> tuple[int, int]:
+        """The version as numbers: `1.10` is newer than `1.9`."""
+        return version_numbers(self.version)
+
+
+@with_config(_STRICT)
+class SettingsAnswer(TypedDict):
+    """The list of settings; each is validated by itself, so that a malformed one harms no other."""
+
+    settings: list[Any]
+
+
+@with_config(_STRICT)
+class ContextFeaturesAnswer(TypedDict):
+    """The context features in the service's order."""
+
+    context_features: list[str]
+
+
+@with_config(_STRICT)
+class HealthAnswer(TypedDict):
+    """What a healthy service says."""
+
+    version: str
+
+
+@with_config(_STRICT)
+class DifferenceBody(TypedDict):
+    """One difference between a declaration and what the service holds."""
+
+    level: str
+    attribute: NotRequired[str]
+    latest_value: NotRequired[Any]
+    message: NotRequired[str]
+
+
+@with_config(_STRICT)
+class OutcomeAnswer(TypedDict):
+    """What came of a declaration."""
+
+    outcome: str
+    previous_version: NotRequired[str]
+    latest_version: NotRequired[str]
+    differences: NotRequired[list[DifferenceBody]]
+
+
+QUERY_ANSWER: TypeAdapter[QueryAnswer] = TypeAdapter(QueryAnswer)
+SETTINGS_ANSWER: TypeAdapter[SettingsAnswer] = TypeAdapter(SettingsAnswer)
+LISTED_SETTING: TypeAdapter[ListedSetting] = TypeAdapter(ListedSetting)
+CONTEXT_FEATURES_ANSWER: TypeAdapter[ContextFeaturesAnswer] = TypeAdapter(ContextFeaturesAnswer)
+HEALTH_ANSWER: TypeAdapter[HealthAnswer] = TypeAdapter(HealthAnswer)
+OUTCOME_ANSWER: TypeAdapter[OutcomeAnswer] = TypeAdapter(OutcomeAnswer)
+
+
+class WrongShape(ValueError):  # noqa: N818  # says what happened
+    """A body is no JSON, or not of the shape it should have; the text quotes nothing of it."""
+
+
+def read(adapter: TypeAdapter[T], body: bytes) -> T:
+    """Return *body*, JSON, in the shape of *adapter*.
+
+    Raises:
+        WrongShape: It is no JSON, or of another shape.
+    """
+    try:
+        return adapter.validate_json(body)
+    except ValidationError as error:
+        raise WrongShape(_what_is_wrong(error)) from None
+
+
+def read_listed(entry: Any) -> ListedSetting:
+    """Return one entry of the list of settings.
+
+    Raises:
+        WrongShape: It is malformed.
+    """
+    try:
+        return LISTED_SETTING.validate_python(entry)
+    except ValidationError as error:
+        raise WrongShape(_what_is_wrong(error)) from None
+
+
+def _what_is_wrong(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    if first["type"] == "json_invalid":
+        return "it is no JSON"
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
+    return f"{first['msg']} @ ${path}"
+
+
+def version_numbers(version: str) -> tuple[int, int]:
+    """Return a `MAJOR.MINOR` version as numbers."""
+    major, _, minor = version.partition(".")
+    return int(major), int(minor)
