@@ -2,12 +2,69 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Protocol
+
 import pytest
 
+from heksher.settings.compiling import CompileOptions, compile_rule_set
 from heksher.settings.registry import Registry
+from heksher.settings.state import Snapshot, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from heksher import Setting
+    from heksher.settings.rules import RuleSet
+
+RawRule = tuple[int, list[list[str]], Any]
+
+
+class Publish(Protocol):
+    """Compiles the raw rules of one setting, publishes them, and returns the rule set."""
+
+    def __call__(
+        self,
+        setting: Setting[Any, ...],
+        rules: Sequence[RawRule] = (),
+        *,
+        default: Any = ...,
+        order: Sequence[str] | None = None,
+        **options: Any,
+    ) -> RuleSet[Any]: ...
 
 
 @pytest.fixture
 def registry() -> Registry:
     """A registry of its own, so that no test sees the settings of another."""
     return Registry()
+
+
+@pytest.fixture
+def publish(registry: Registry) -> Publish:
+    def publish_rules(
+        setting: Setting[Any, ...],
+        rules: Sequence[RawRule] = (),
+        *,
+        default: Any = ...,
+        order: Sequence[str] | None = None,
+        **options: Any,
+    ) -> RuleSet[Any]:
+        feature_order = tuple(order or setting.configurable_features)
+        before = dict(registry.snapshot.rule_sets)
+        rule_set = compile_rule_set(
+            setting,
+            setting.raw_default if default is ... else default,
+            rules,
+            previous=before.get(setting.index),
+            options=CompileOptions(feature_order=feature_order, **options),
+        )
+        registry.publish(
+            Snapshot(
+                rule_sets={**before, setting.index: rule_set},
+                feature_order=feature_order,
+                source=Source.SERVICE,
+            )
+        )
+        return rule_set
+
+    return publish_rules

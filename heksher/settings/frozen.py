@@ -205,5 +205,13 @@ def identical(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
-def _typed(items: Any) -> set[tuple[type, Any]]:
-    return {(type(item), item) for item in items}
+def _typed(items: Any) -> set[Any]:
+    return {_with_types(item) for item in items}
+
+
+def _with_types(item: Any) -> tuple[type, Any]:
+    if isinstance(item, tuple):
+        return type(item), tuple([_with_types(one) for one in item])
+    if isinstance(item, frozenset):
+        return type(item), frozenset(_typed(item))
+    return type(item), item
