@@ -32,7 +32,7 @@ ui_theme = Setting[Literal["light", "dark", "auto"]](
     "ui.theme",
     configurable_features=["country", "user"],
     default_value="auto",
-    description="The colours of the shop. `auto` follows the customer's device.",
+    description="The colours of the shop; auto follows the customer's device.",
 )
 
 beta = Setting[bool](
