@@ -14,7 +14,7 @@ from typing import (
     overload,
 )
 
-from typing_extensions import ParamSpec
+from typing_extensions import ParamSpec, TypedDict, Unpack
 
 from heksher.exceptions import (
     InvalidSetting,
@@ -60,6 +60,18 @@ _NAMELESS: Final = (
 
 T = TypeVar("T")
 P = ParamSpec("P", default=...)
+Q = ParamSpec("Q")
+
+
+class DeclarationDetails(TypedDict, total=False):
+    """What a declaration may also say; see `Setting`."""
+
+    metadata: Mapping[str, Any] | None
+    alias: str | None
+    version: str
+    on_coerce: Callable[..., Any] | None
+    description: str | None
+    registry: Registry
 
 
 def take_coerced(
@@ -184,7 +196,7 @@ class Setting(Generic[T, P]):
             )
         self.decoder = check_type(shown, annotation, frame)
         self.configurable_features = check_configurable_features(shown, configurable_features)
-        self.metadata = check_metadata(shown, metadata, description)
+        self.metadata: Mapping[str, Any] = check_metadata(shown, metadata, description)
         self.version = check_version(shown, version)
         self.alias = check_alias(shown, alias)
         self.on_coerce = _checked_callback(shown, "on_coerce", on_coerce, optional=True)
@@ -194,6 +206,33 @@ class Setting(Generic[T, P]):
         self._set_default(shown, default_value)
         if name is not None:
             self._declare(shown)
+
+    @classmethod
+    def within(
+        cls,
+        context: Callable[Q, object],
+        name: str | None = None,
+        *,
+        default_value: T,
+        **details: Unpack[DeclarationDetails],
+    ) -> Setting[T, Q]:
+        """Declare a setting whose `get` is checked by type checkers, feature by feature.
+
+        Written `Setting[int].within(Features, "cache.ttl", default_value=60)`. A call that
+        misspells a feature, gives it what is no `str`, or leaves out one that is not `PROVIDED` is
+        an error in mypy and pyright. At run time it is a setting like any other.
+
+        Args:
+            context: A `ContextFeatures` class; its features are the configurable ones.
+            name: As for the class; may be left out in a class body.
+            default_value: As for the class.
+            **details: As for the class: `metadata`, `alias`, `version`, `on_coerce`,
+                `description`, `registry`.
+
+        Raises:
+            InvalidSetting: The declaration cannot be right.
+        """
+        raise InvalidSetting("say the type first, as in Setting[int].within(Features, ...)")
 
     def _set_default(self, shown: str, default_value: Any) -> None:
         if default_value is ABSENT:
