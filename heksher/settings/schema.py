@@ -261,11 +261,11 @@ def _codes(texts: Iterable[str]) -> str:
 
 
 def _code(text: str) -> str:
-    """Return *text* as code: in backticks, or as HTML where these, or a table, would not bear it.
+    """Return *text* as code: in backticks, or as HTML where it has backticks or pipes itself.
 
-    How `|` and a backtick are escaped within backticks is not the same in all kinds of Markdown.
+    How these, and `&`, are escaped within backticks is not the same in all kinds of Markdown.
     """
-    if not {"`", "|"} & set(text) and text == text.strip():
+    if not set("`|&") & set(text) and text == text.strip():
         return f"`{text}`"
     return f"<code>{_escaped(text, _PUNCTUATION)}</code>"
 

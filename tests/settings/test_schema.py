@@ -1,12 +1,14 @@
 """JSON Schema and Markdown of declared settings."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, IntFlag
+from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal, NewType, NotRequired
@@ -464,3 +466,39 @@ def test_limits_are_told_in_words(registry: Registry) -> None:
 
     assert limits in markdown(registry=registry).splitlines()
     assert kept.name == "s"
+
+
+class Cells(HTMLParser):
+    """Collects the text of a page's table cells."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self._inside = False
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        if tag == "td":
+            self._inside = True
+            self.texts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = self._inside and tag != "td"
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.texts[-1] += data
+
+
+@given(text=st.text("ab 1_*`|<>&[]()#!~-+=:.\\{}$'\"^;\n", max_size=14))
+def test_rendered_text_is_what_was_written(text: str) -> None:
+    render = pytest.importorskip("markdown").markdown
+    registry = Registry()
+    kept = Setting("s", str, ["user"], text, registry=registry, description=text)
+
+    _, _, default, _, description = Cells(
+        render(markdown(registry=registry), extensions=["tables", "attr_list", "admonition"])
+    ).texts
+
+    assert default == json.dumps(kept.raw_default)
+    assert description == " ".join(re.split(r"\n\s*\n", text.strip())[0].split())
