@@ -156,7 +156,7 @@ def _look_up_lines(width: int, tiers: tuple[Positions, ...]) -> list[str]:
     for place, positions in enumerate(tiers):
         key = f"ø{positions[0]}" if len(positions) == 1 else "økey"
         if len(positions) != 1:
-            lines.append(f"    økey = ({''.join(f'ø{position}, ' for position in positions)})")
+            lines.append(f"    økey = ({' '.join(f'ø{position},' for position in positions)})")
         typed = "".join(
             f" and (type(ø{position}) is str or øis_text(ø{position}))" for position in positions
         )
