@@ -1,0 +1,75 @@
+"""Putting the embedded service together."""
+
+import os
+from collections.abc import Iterable
+from string import punctuation
+from typing import Final
+from urllib.parse import quote
+
+from fastapi import APIRouter, FastAPI
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from heksher.server import (
+    declaration,
+    features,
+    query,
+    rule_metadata,
+    rules,
+    setting_metadata,
+    settings,
+)
+from heksher.server.answers import install_handlers, json_answer
+from heksher.server.store import Store
+
+SERVICE_VERSION: Final = "0.5.7"
+"""The version of the Heksher service whose API this one has."""
+
+
+def build_app(context_features: Iterable[str], database: str | os.PathLike[str] | None) -> FastAPI:
+    """Return the application on a store of its own; see `heksher.server.create_app`."""
+    store = Store(database)
+    try:
+        with store.writing() as connection:
+            features.start_with(connection, context_features)
+    except ValueError:
+        store.close()
+        raise
+    app = FastAPI(title="Heksher, embedded", version=SERVICE_VERSION)
+    app.state.store = store
+    app.add_middleware(_TextOnly)
+    install_handlers(app)
+    app.add_api_route("/api/health", _health, methods=["GET"])
+    app.include_router(_v1_router(), prefix="/api/v1")
+    return app
+
+
+class _TextOnly:
+    """Passes requests on with path and query as texts, whatever bytes were sent.
+
+    Starlette redirects a path with a slash too many, and fails if the query is no UTF-8 then.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path = scope["path"].encode("utf-8", "replace").decode()
+            query_string = quote(scope["query_string"], safe=punctuation).encode()
+            scope = {**scope, "path": path, "query_string": query_string}
+        await self._app(scope, receive, send)
+
+
+async def _health() -> Response:
+    """Say that the service is there, and which version it is like."""
+    return json_answer({"version": SERVICE_VERSION})
+
+
+def _v1_router() -> APIRouter:
+    router = APIRouter()
+    # The first route that has a path decides which methods are allowed there, so /settings/declare
+    # comes before /settings/{name}.
+    for module in (features, declaration, settings, setting_metadata, rules, rule_metadata, query):
+        router.include_router(module.router)
+    return router

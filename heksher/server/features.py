@@ -1,0 +1,140 @@
+"""The context features of the service and their order, least to most specific."""
+
+import re
+from collections.abc import Iterable
+
+from fastapi import APIRouter
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from starlette.responses import Response
+
+from heksher.server.answers import Refusal, empty_answer, json_answer, set_text, text_answer
+from heksher.server.bodies import (
+    FEATURE_NAME_PATTERN,
+    MoveAfter,
+    MoveBefore,
+    NewContextFeature,
+    RequestBody,
+)
+from heksher.server.store import StoreOfApp
+from heksher.server.tables import configurable_features, context_features
+
+router = APIRouter(prefix="/context_features")
+
+
+def feature_order(connection: Connection) -> list[str]:
+    """Return all context features in their order."""
+    statement = select(context_features.c.name).order_by(context_features.c.position)
+    return list(connection.execute(statement).scalars())
+
+
+def unknown_features_text(connection: Connection, names: Iterable[str]) -> str | None:
+    """Return what the service says of those of *names* that are no context features, if any."""
+    unknown = set(names).difference(feature_order(connection))
+    return f"{set_text(unknown)} are not acceptable context features" if unknown else None
+
+
+def start_with(connection: Connection, names: Iterable[str]) -> None:
+    """Bring the stored features in line with the *names* that the service is started with.
+
+    New names are added where they stand among the others. No names mean: leave all as it is.
+
+    Raises:
+        ValueError: A name is malformed or repeated; or stored features are missing in *names* or
+            stand there in another order.
+    """
+    if isinstance(names, str):
+        raise ValueError(f"give the context features as a list, not as one text: {names!r}")
+    wanted = [name.strip() for name in names]
+    for name in wanted:
+        if not re.fullmatch(FEATURE_NAME_PATTERN, name):
+            raise ValueError(f"{name!r} is no context feature: use letters, digits and underscores")
+    if len(set(wanted)) < len(wanted):
+        raise ValueError(f"a context feature is repeated: {', '.join(wanted)}")
+    stored = feature_order(connection)
+    if wanted and [name for name in wanted if name in stored] != stored:
+        raise ValueError(
+            f"the database has the context features {', '.join(stored)}; start with all of them"
+            f" and in this order, not with {', '.join(wanted)}"
+        )
+    if wanted:
+        _set_order(connection, wanted)
+
+
+@router.get("")
+def list_features(store: StoreOfApp) -> Response:
+    """List the context features in their order."""
+    with store.reading() as connection:
+        return json_answer({"context_features": [*feature_order(connection)]})
+
+
+@router.get("/{name}")
+def get_feature(name: str, store: StoreOfApp) -> Response:
+    """Get the index of a context feature in the order."""
+    with store.reading() as connection:
+        return json_answer({"index": _index(feature_order(connection), name)})
+
+
+@router.post("")
+def add_feature(body: RequestBody, store: StoreOfApp) -> Response:
+    """Add a context feature, as the most specific one."""
+    name = body.read(NewContextFeature).context_feature
+    with store.writing() as connection:
+        order = feature_order(connection)
+        if name in order:
+            raise Refusal(text_answer("context feature already exists", 409))
+        _set_order(connection, [*order, name])
+    return empty_answer()
+
+
+@router.delete("/{name}")
+def delete_feature(name: str, store: StoreOfApp) -> Response:
+    """Delete a context feature that no setting is configurable by."""
+    with store.writing() as connection:
+        order = feature_order(connection)
+        del order[_index(order, name)]
+        uses = select(func.count()).where(configurable_features.c.feature == name)
+        if connection.execute(uses).scalar_one():
+            message = (
+                "context feature can't be deleted, there is at least one setting configured by it"
+            )
+            raise Refusal(text_answer(message, 409))
+        connection.execute(delete(context_features).where(context_features.c.name == name))
+        _set_order(connection, order)
+    return empty_answer()
+
+
+@router.patch("/{name}/index")
+def move_feature(name: str, body: RequestBody, store: StoreOfApp) -> Response:
+    """Move a context feature right behind or right before another."""
+    move = body.read_either(MoveAfter, MoveBefore)
+    target = move.to_after if isinstance(move, MoveAfter) else move.to_before
+    with store.writing() as connection:
+        order = feature_order(connection)
+        index = _index(order, name)
+        _index(order, target)
+        if target != name:
+            del order[index]
+            order.insert(order.index(target) + isinstance(move, MoveAfter), name)
+            _set_order(connection, order)
+    return empty_answer()
+
+
+def _index(order: list[str], name: str) -> int:
+    if name not in order:
+        raise Refusal(empty_answer(404))
+    return order.index(name)
+
+
+def _set_order(connection: Connection, order: list[str]) -> None:
+    known = set(feature_order(connection))
+    rows = [{"feature": name, "position": index} for index, name in enumerate(order)]
+    added = [row for row in rows if row["feature"] not in known]
+    moved = [row for row in rows if row["feature"] in known]
+    if added:
+        statement = insert(context_features).values(
+            name=bindparam("feature"), position=bindparam("position")
+        )
+        connection.execute(statement, added)
+    if moved:
+        change = update(context_features).where(context_features.c.name == bindparam("feature"))
+        connection.execute(change.values(position=bindparam("position")), moved)

@@ -1,0 +1,86 @@
+"""The metadata of settings, as a whole and key by key; each change needs a higher version."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from heksher.server.answers import Refusal, empty_answer, json_answer, text_answer
+from heksher.server.bodies import (
+    MetadataKey,
+    NewVersion,
+    RequestBody,
+    SettingMetadata,
+    SettingMetadataValue,
+)
+from heksher.server.setting_rows import change_setting, get_setting
+from heksher.server.store import Store, StoreOfApp
+from heksher.server.versions import Version
+from heksher.settings.type_strings import Json
+
+router = APIRouter(prefix="/settings/{name}/metadata")
+
+
+@router.get("")
+def show(name: str, store: StoreOfApp) -> Response:
+    """Show the metadata of a setting."""
+    with store.reading() as connection:
+        return json_answer({"metadata": get_setting(connection, name).metadata})
+
+
+@router.post("")
+def merge(name: str, body: RequestBody, store: StoreOfApp) -> Response:
+    """Add to the metadata of a setting, replacing the keys that are there."""
+    new = body.read(SettingMetadata)
+    with _changing(store, name, new.version) as metadata:
+        metadata.update(new.metadata)
+    return empty_answer()
+
+
+@router.put("")
+def replace(name: str, body: RequestBody, store: StoreOfApp) -> Response:
+    """Replace the metadata of a setting."""
+    new = body.read(SettingMetadata)
+    with _changing(store, name, new.version) as metadata:
+        metadata.clear()
+        metadata.update(new.metadata)
+    return empty_answer()
+
+
+@router.delete("")
+def clear(name: str, body: RequestBody, store: StoreOfApp) -> Response:
+    """Remove the metadata of a setting."""
+    with _changing(store, name, body.read(NewVersion).version) as metadata:
+        metadata.clear()
+    return empty_answer()
+
+
+@router.put("/{key}")
+def put_key(name: str, key: MetadataKey, body: RequestBody, store: StoreOfApp) -> Response:
+    """Set one key of the metadata of a setting."""
+    new = body.read(SettingMetadataValue)
+    with _changing(store, name, new.version) as metadata:
+        metadata[key] = new.value
+    return empty_answer()
+
+
+@router.delete("/{key}")
+def delete_key(name: str, key: MetadataKey, body: RequestBody, store: StoreOfApp) -> Response:
+    """Remove one key of the metadata of a setting; one that is not there is no error."""
+    with _changing(store, name, body.read(NewVersion).version) as metadata:
+        metadata.pop(key, None)
+    return empty_answer()
+
+
+@contextmanager
+def _changing(store: Store, name: str, version: str) -> Iterator[dict[str, Json]]:
+    """Give the metadata of a setting to be changed; it is stored with the version afterwards."""
+    with store.writing() as connection:
+        setting = get_setting(connection, name)
+        if Version.parse(version) <= setting.version:
+            text = f"The setting {name} already has a newer version ({setting.version_text})"
+            raise Refusal(text_answer(text, 409))
+        metadata = dict(setting.metadata)
+        yield metadata
+        change_setting(connection, setting, metadata=metadata, version=version)
