@@ -24,6 +24,7 @@ from heksher.exceptions import (
     UsageError,
 )
 from heksher.settings.context import bind_context
+from heksher.settings.context_features import PROVIDED, ContextFeatures
 from heksher.settings.explaining import Resolution
 from heksher.settings.explicit_types import (
     HeksherEnum,
@@ -31,16 +32,19 @@ from heksher.settings.explicit_types import (
     HeksherMapping,
     HeksherSequence,
 )
+from heksher.settings.model import SettingsModel
 from heksher.settings.registry import pinned
 from heksher.settings.setting import Setting
 from heksher.settings.setting_type import SettingType
 
 __all__ = [
+    "PROVIDED",
     "TRACK_ALL",
     "AsyncHeksherClient",
     "ClientClosed",
     "ClientStateError",
     "ClientStatus",
+    "ContextFeatures",
     "DeclarationError",
     "HeksherEnum",
     "HeksherError",
@@ -61,6 +65,7 @@ __all__ = [
     "Setting",
     "SettingData",
     "SettingType",
+    "SettingsModel",
     "UnexpectedResponse",
     "UnknownSetting",
     "UsageError",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
@@ -88,6 +88,8 @@ def default_source(feature: str, default: object) -> DefaultSource:
     if isinstance(default, str):
         return DefaultSource(DefaultKind.CONSTANT, default)
     if isinstance(default, ContextVar):
+        if _has_default(default):
+            return DefaultSource(DefaultKind.FUNCTION, default.get)
         return DefaultSource(DefaultKind.VARIABLE, default.get)
     if callable(default):
         return DefaultSource(DefaultKind.FUNCTION, default)
@@ -95,6 +97,15 @@ def default_source(feature: str, default: object) -> DefaultSource:
         f"the default of context feature {feature!r} is {type(default).__name__}: give a str,"
         " a ContextVar, or a function of no argument that returns one"
     )
+
+
+def _has_default(variable: ContextVar[str]) -> bool:
+    # In an empty context, a variable has a value only by its own default.
+    try:
+        Context().run(variable.get)
+    except LookupError:
+        return False
+    return True
 
 
 def read_default(default: DefaultSource) -> object:

@@ -23,6 +23,8 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_.]+")
 _METADATA_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 _VERSION: Final = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)")
 _CORE: Final = __name__.rpartition(".")[0] + "."
+_PASSED_OVER: Final = (_CORE, "pydantic.")
+"""Modules whose lines declare nothing: they do it for others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ def declaring_frame(setting: object) -> FrameType:
     """
     frame = sys._getframe(1)
     while frame.f_back is not None and (
-        frame.f_globals.get("__name__", "").startswith(_CORE) or _is_constructor(frame, setting)
+        frame.f_globals.get("__name__", "").startswith(_PASSED_OVER)
+        or _is_constructor(frame, setting)
     ):
         frame = frame.f_back
     return frame

@@ -45,23 +45,13 @@ def reader_factory(features: tuple[str, ...]) -> Callable[..., Callable[..., Any
 
 def reader_source(features: tuple[str, ...]) -> str:
     """Return the source of a reader's factory; the module's docstring shows one."""
-    variables = [
-        name if _is_parameter(name) else f"øf{place}" for place, name in enumerate(features)
-    ]
-    others = {
-        variable: name
-        for variable, name in zip(variables, features, strict=True)
-        if variable != name
-    }
-    parameters = [f"{name}=øABSENT" for name in features if name in variables]
-    signature = ["*", *parameters] if parameters else []
-    signature += ["**øothers"] if others else []
+    signature, other_lines, variables = parameters_of(features)
     arguments = ", ".join(variables)
     return "\n".join(
         [
             "def ømake(øview, øregistry, øcomplete, øpartial, øfilling, ølate, øunexpected):",
-            f"    def øget({', '.join(signature)}):",
-            *(f"        {line}" for line in _other_lines(others)),
+            f"    def øget({signature}):",
+            *(f"        {line}" for line in other_lines),
             "        østate = øview() or øregistry.state",
             "        try:",
             f"            if {' or '.join(f'{variable} is øABSENT' for variable in variables)}:",
@@ -74,6 +64,27 @@ def reader_source(features: tuple[str, ...]) -> str:
             "    return øget",
         ]
     )
+
+
+def parameters_of(features: tuple[str, ...]) -> tuple[str, list[str], list[str]]:
+    """Return how a generated `øget` takes these features.
+
+    Returns:
+        Its parameters; its first lines, which take what is no parameter name from `**øothers`; and
+        the variables that hold the features' values then.
+    """
+    variables = [
+        name if _is_parameter(name) else f"øf{place}" for place, name in enumerate(features)
+    ]
+    others = {
+        variable: name
+        for variable, name in zip(variables, features, strict=True)
+        if variable != name
+    }
+    parameters = [f"{name}=øABSENT" for name in features if name in variables]
+    signature = ["*", *parameters] if parameters else []
+    signature += ["**øothers"] if others else []
+    return ", ".join(signature), _other_lines(others), variables
 
 
 def _other_lines(others: dict[str, str]) -> list[str]:

@@ -14,6 +14,7 @@ from typing_extensions import TypeVar
 from heksher.exceptions import ClientStateError, InvalidSetting, UnknownSetting
 from heksher.settings.declared import DeclaredSetting
 from heksher.settings.state import (
+    Alarm,
     Overlay,
     Snapshot,
     State,
@@ -24,7 +25,7 @@ from heksher.settings.state import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from heksher.settings.context import DefaultSource
 
@@ -53,16 +54,27 @@ class Registry(Generic[S]):
             overrides on top of one.
     """
 
-    __slots__ = ("__weakref__", "_lock", "_main", "_names", "_settings", "_size", "state", "view")
+    __slots__ = (
+        "__weakref__",
+        "_later",
+        "_lock",
+        "_main",
+        "_names",
+        "_settings",
+        "_size",
+        "state",
+        "view",
+    )
 
     def __init__(self) -> None:
         self.view: ContextVar[View | None] = ContextVar("heksher.view", default=None)
         self._lock = RLock()
         self._names: dict[str, ref[S]] = {}
         self._settings: dict[int, ref[S]] = {}
+        self._later: list[Callable[[], None]] = []
         self._size = 2
         self._main: ref[MainClient] | None = None
-        self.state: State = make_state(StateContent(Snapshot(), {}), {}, self._size)
+        self.state: State | Alarm = make_state(StateContent(Snapshot(), {}), {}, self._size)
 
     def declare(self, setting: S) -> int:
         """Take *setting* in, and return the index that it has in every state from now on.
@@ -76,7 +88,7 @@ class Registry(Generic[S]):
             index, self._size = self._size, self._size + 2
             self._names[setting.name] = ref(setting)
             self._settings[index] = ref(setting)
-            self.state += [setting.declared_rules.resolve, None]
+            state_of(self.state).extend([setting.declared_rules.resolve, None])
             main = self.main
         if main is not None:
             main.setting_declared()
@@ -114,8 +126,15 @@ class Registry(Generic[S]):
             )
         return setting
 
+    def declare_later(self, declare: Callable[[], None]) -> None:
+        """Call *declare*, which declares what could not be yet, before the settings are listed."""
+        self._later.append(declare)
+
     def declared(self) -> list[S]:
         """Return the living settings to declare, one for each name, in order of declaration."""
+        later, self._later = self._later, []
+        for declare in later:
+            declare()
         with self._lock:
             found = {name: reference() for name, reference in self._names.copy().items()}
             for name in [name for name, setting in found.items() if setting is None]:
@@ -187,7 +206,7 @@ class Registry(Generic[S]):
     @contextmanager
     def pinned(self) -> Iterator[None]:
         """Read everything from one state until the block ends; see `heksher.pinned`."""
-        view, state = self.view.get(), self.state
+        view, state = self.view.get(), self._published()
         if isinstance(view, Overlay):
             base = view.state
             view = Overlay(lambda: base, view.values)
@@ -204,18 +223,41 @@ class Registry(Generic[S]):
         if isinstance(view, Overlay):
             over = Overlay(lambda: view.state, {**view.values, index: value})
         elif view is not None:
-            over = Overlay(lambda: view, {index: value})
+            base = state_of(view)
+            over = Overlay(lambda: base, {index: value})
         else:
-            over = Overlay(lambda: self.state, {index: value})
+            over = Overlay(self._published, {index: value})
         token = self.view.set(over)
         try:
             yield
         finally:
             self.view.reset(token)
 
+    def _published(self) -> State:
+        """Return the published state, after setting off the alarm that may lie over it."""
+        state = self.state
+        if isinstance(state, Alarm):
+            state[0]
+        return state_of(state)
+
+    def forked(self, wake: Callable[[], None]) -> None:
+        """Call *wake* before this process, a forked child, reads a setting for the first time.
+
+        A lock may be held by a thread that only the parent has, so it is replaced.
+        """
+        self._lock = RLock()
+        self.state = Alarm(state_of(self.state), lambda alarm: self._ring(alarm, wake))
+
+    def _ring(self, alarm: Alarm, wake: Callable[[], None]) -> None:
+        with self._lock:
+            if self.state is not alarm:
+                return
+            self.state = alarm.state
+        wake()
+
     def current_state(self) -> State:
         """Return the state that the current task or thread reads."""
-        return state_of(self.view.get() or self.state)
+        return state_of(self.view.get() or self._published())
 
 
 DEFAULT: Registry = Registry()

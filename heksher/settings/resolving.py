@@ -21,9 +21,15 @@ A *filler* does the same, after filling in what was not given: from the bound co
 the client's default. A feature with a `ContextVar` as default begins with::
 
     if ø1 is øABSENT:
-        ø1 = øbound[øn1] if øn1 in øbound else ød1(øABSENT)
-        if ø1 is øABSENT:
-            raise ømissing(øn1)
+        if øn1 in øbound:
+            ø1 = øbound[øn1]
+        else:
+            ø1 = ød1(øABSENT)
+            if ø1 is øABSENT:
+                raise ømissing(øn1)
+
+Where many tiers have conditions on several features, most of them are passed over without a
+look-up: the values that rules have for each feature are known, and asked for once.
 """
 
 from __future__ import annotations
@@ -47,6 +53,9 @@ if TYPE_CHECKING:
 MAX_SHAPES: Final = 256
 """How many shapes are generated; each takes up to 1 ms, once, and its code stays."""
 
+MIN_PASSED_OVER: Final = 4
+"""With how many tiers on several features it pays to ask for each feature's values first."""
+
 MAX_GENERATED_TIERS: Final = 16
 """How many tiers a generated resolver has at most; more are walked through in a loop."""
 
@@ -64,7 +73,7 @@ def make_resolver(width: int, tiers: Tiers, default: Any) -> Resolver:
     factory = _factory(width, tuple([positions for positions, _ in tiers]), None)
     if factory is None:
         return _looping_resolver(tiers, default)
-    resolver: Resolver = factory(default, *[rules for _, rules in tiers])
+    resolver: Resolver = factory(default, *[rules for _, rules in tiers], *_known_values(tiers))
     return resolver
 
 
@@ -85,7 +94,9 @@ def make_filler(
     names = [bound_features.get, missing, *features, *[source.source for source in sources]]
     factory = _factory(len(features), tuple([positions for positions, _ in tiers]), kinds)
     if factory is not None:
-        filler: Resolver = factory(default, *names, *[rules for _, rules in tiers])
+        filler: Resolver = factory(
+            default, *names, *[rules for _, rules in tiers], *_known_values(tiers)
+        )
         return filler
     outer: Resolver = _outer_filler_factory(kinds)(_looping_resolver(tiers, default), *names)
     return outer
@@ -152,21 +163,49 @@ def _outer_filler_factory(kinds: tuple[DefaultKind, ...]) -> Any:
 def _look_up_lines(width: int, tiers: tuple[Positions, ...]) -> list[str]:
     if not tiers:
         return ["return ødefault"]
-    lines = ["try:"]
+    asked = _asked_first(tiers)
+    lines = [f"øk{position} = ø{position} in øv{position}" for position in asked]
     for place, positions in enumerate(tiers):
-        key = f"ø{positions[0]}" if len(positions) == 1 else "økey"
-        if len(positions) != 1:
-            lines.append(f"    økey = ({' '.join(f'ø{position},' for position in positions)})")
-        typed = "".join(
-            f" and (type(ø{position}) is str or øis_text(ø{position}))" for position in positions
-        )
-        lines += [f"    if {key} in ør{place}{typed}:", f"        return ør{place}[{key}]"]
+        found = _tier_lines(place, positions)
+        if asked and len(positions) > 1:
+            known = " and ".join(f"øk{position}" for position in positions)
+            found = [f"if {known}:", *(f"    {line}" for line in found)]
+        lines += found
     return [
-        *lines,
+        "try:",
+        *(f"    {line}" for line in lines),
         "except TypeError:",
         f"    return øsafely(resolve, {_arguments(width)})",
         "return ødefault",
     ]
+
+
+def _tier_lines(place: int, positions: Positions) -> list[str]:
+    key, lines = f"ø{positions[0]}" if len(positions) == 1 else "økey", []
+    if len(positions) != 1:
+        lines.append(f"økey = ({' '.join(f'ø{position},' for position in positions)})")
+    typed = "".join(
+        f" and (type(ø{position}) is str or øis_text(ø{position}))" for position in positions
+    )
+    return [*lines, f"if {key} in ør{place}{typed}:", f"    return ør{place}[{key}]"]
+
+
+def _asked_first(tiers: Sequence[Positions]) -> list[int]:
+    """Return the positions of the features whose known values are asked for before all look-ups."""
+    several = [positions for positions in tiers if len(positions) > 1]
+    if len(several) < MIN_PASSED_OVER:
+        return []
+    return sorted({position for positions in several for position in positions})
+
+
+def _known_values(tiers: Tiers) -> list[frozenset[str]]:
+    asked = _asked_first([positions for positions, _ in tiers])
+    known: dict[int, set[str]] = {position: set() for position in asked}
+    for positions, rules in tiers:
+        if asked and len(positions) > 1:
+            for position, values in zip(positions, zip(*rules, strict=True), strict=True):
+                known[position].update(values)
+    return [frozenset(values) for values in known.values()]
 
 
 def _fill_lines(kinds: tuple[DefaultKind, ...], needed: set[int]) -> list[str]:
@@ -177,20 +216,19 @@ def _fill_lines(kinds: tuple[DefaultKind, ...], needed: set[int]) -> list[str]:
             continue
         lines += [
             f"if ø{place} is øABSENT:",
-            f"    ø{place} = øbound[øn{place}] if øn{place} in øbound else {_DEFAULT[kind]}".replace(
-                "PLACE", str(place)
-            ),
+            f"    if øn{place} in øbound:",
+            f"        ø{place} = øbound[øn{place}]",
+            "    else:",
+            *[f"        {line.replace('#', str(place))}" for line in _DEFAULT_LINES[kind]],
         ]
-        if kind in (DefaultKind.NONE, DefaultKind.VARIABLE):
-            lines += [f"    if ø{place} is øABSENT:", f"        raise ømissing(øn{place})"]
     return lines if len(lines) > 1 else []
 
 
-_DEFAULT: Final = {
-    DefaultKind.NONE: "øABSENT",
-    DefaultKind.CONSTANT: "ødPLACE",
-    DefaultKind.VARIABLE: "ødPLACE(øABSENT)",
-    DefaultKind.FUNCTION: "ødPLACE()",
+_DEFAULT_LINES: Final = {
+    DefaultKind.NONE: ["raise ømissing(øn#)"],
+    DefaultKind.CONSTANT: ["ø# = ød#"],
+    DefaultKind.VARIABLE: ["ø# = ød#(øABSENT)", "if ø# is øABSENT:", "    raise ømissing(øn#)"],
+    DefaultKind.FUNCTION: ["ø# = ød#()"],
 }
 
 
@@ -199,7 +237,8 @@ def _arguments(width: int) -> str:
 
 
 def _rule_names(tiers: tuple[Positions, ...]) -> str:
-    return "".join(f", ør{place}" for place in range(len(tiers)))
+    rules = "".join(f", ør{place}" for place in range(len(tiers)))
+    return rules + "".join(f", øv{position}" for position in _asked_first(tiers))
 
 
 def _filling_names(width: int) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from heksher.settings.frozen import identical
@@ -27,7 +27,7 @@ Condition = tuple[str, str]
 """A context feature and the value that it has to have."""
 
 
-class Origin(Enum):
+class Origin(StrEnum):
     """Where a value came from."""
 
     RULE = "rule"

@@ -100,12 +100,30 @@ def _then(resolve: Callable[..., Any], value: Any) -> Callable[..., Any]:
     return overridden
 
 
-View: TypeAlias = "State | Overlay"
+class Alarm:
+    """A state that calls someone before it is read for the first time; see `Registry.forked`.
+
+    Attributes:
+        state: The state underneath.
+    """
+
+    __slots__ = ("_ring", "state")
+
+    def __init__(self, state: State, ring: Callable[[Alarm], None]) -> None:
+        self.state = state
+        self._ring = ring
+
+    def __getitem__(self, place: int) -> Any:
+        self._ring(self)
+        return self.state[place]
+
+
+View: TypeAlias = "State | Overlay | Alarm"
 
 
 def state_of(view: View) -> State:
     """Return the state that *view* shows, whatever lies over it."""
-    return view.state if isinstance(view, Overlay) else view
+    return view if isinstance(view, list) else view.state
 
 
 def make_state(content: StateContent, settings: Mapping[int, DeclaredSetting], size: int) -> State:

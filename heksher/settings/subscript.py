@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import GenericAlias
 from typing import Any, TypeVar
 
@@ -20,6 +21,12 @@ class SubscriptedSetting(GenericAlias):
         """Fill in the type variables of the subscript, as in `Setting[list[T]][int]`."""
         return SubscriptedSetting(self.__origin__, super().__getitem__(parameters).__args__)
 
+    def __getattribute__(self, name: str) -> Any:
+        # An alias gives away the attributes of its origin, which knows no type.
+        if name == "within":
+            return partial(_within, self)
+        return super().__getattribute__(name)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Declare a setting of this value type."""
         setting_class: Any = self.__origin__
@@ -32,3 +39,12 @@ class SubscriptedSetting(GenericAlias):
                 " keyword, as in Setting[int]('name', configurable_features=..., default_value=...)"
             )
         return setting_class(*args, type=value_type, **kwargs)
+
+
+def _within(
+    alias: SubscriptedSetting, context: Any, name: str | None = None, **details: Any
+) -> Any:
+    """Declare a setting of the alias's type in a context; see `Setting.within`."""
+    if name is None:
+        return alias(configurable_features=context, **details)
+    return alias(name, configurable_features=context, **details)

@@ -1,0 +1,86 @@
+"""Make a model's `get`: all of its settings from one state, then the instance of their values.
+
+It is generated as a setting's is (see `reading`), once for each tuple of features and hashable
+or not fields. For one feature and two fields, of which the second is a list::
+
+    def ømake(øview, øregistry, øindexes, øfilling, ølate, øinstances, øbuild, øunexpected):
+        (øi0, øi1,) = øindexes
+        øj0 = øi0 + 1
+        øj1 = øi1 + 1
+        def øget(*, user=øABSENT):
+            østate = øview() or øregistry.state
+            try:
+                if user is øABSENT:
+                    øvalues = ((østate[øj0] or øfilling(østate, 0))(user), ...,)
+                else:
+                    øvalues = (østate[øi0](user), østate[øi1](user),)
+            except IndexError:
+                øvalues = ølate(user)
+            økey = (øvalues[0], id(øvalues[1]),)
+            try:
+                return øinstances[økey]
+            except (KeyError, TypeError):
+                return øbuild(økey, øvalues)
+        return øget
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from heksher.settings.reading import execute, parameters_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@lru_cache(maxsize=256)
+def model_reader_factory(
+    features: tuple[str, ...], hashable: tuple[bool, ...]
+) -> Callable[..., object]:
+    """Return what makes a model's `get`, from the source above."""
+    factory: Callable[..., object] = execute(model_reader_source(features, hashable))
+    return factory
+
+
+def model_reader_source(features: tuple[str, ...], hashable: tuple[bool, ...]) -> str:
+    """Return the source of a model reader's factory; the module's docstring shows one."""
+    signature, other_lines, variables = parameters_of(features)
+    arguments = ", ".join(variables)
+    places = range(len(hashable))
+    key = "øvalues"
+    if not all(hashable):
+        parts = [f"øvalues[{place}]" for place in places]
+        key = "".join(
+            f"{part}, " if is_hashable else f"id({part}), "
+            for part, is_hashable in zip(parts, hashable, strict=True)
+        )
+        key = f"({key})"
+    filled = "".join(
+        f"(østate[øj{place}] or øfilling(østate, {place}))({arguments}), " for place in places
+    )
+    complete = "".join(f"østate[øi{place}]({arguments}), " for place in places)
+    return "\n".join(
+        [
+            "def ømake(øview, øregistry, øindexes, øfilling, ølate, øinstances, øbuild, øunexpected):",
+            f"    ({''.join(f'øi{place}, ' for place in places)}) = øindexes",
+            *(f"    øj{place} = øi{place} + 1" for place in places),
+            f"    def øget({signature}):",
+            *(f"        {line}" for line in other_lines),
+            "        østate = øview() or øregistry.state",
+            "        try:",
+            f"            if {' or '.join(f'{variable} is øABSENT' for variable in variables)}:",
+            f"                øvalues = ({filled})",
+            "            else:",
+            f"                øvalues = ({complete})",
+            "        except IndexError:",
+            f"            øvalues = ølate({arguments})",
+            f"        økey = {key}",
+            "        try:",
+            "            return øinstances[økey]",
+            "        except (KeyError, TypeError):",
+            "            return øbuild(økey, øvalues)",
+            "    return øget",
+        ]
+    )
