@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any, NotRequired, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic_core import to_json
 from typing_extensions import TypedDict
 
 T = TypeVar("T")
@@ -40,6 +41,13 @@ class QueryAnswer(TypedDict):
     settings: dict[str, QueriedSetting]
 
 
+@with_config(_STRICT)
+class LooseQueryAnswer(TypedDict):
+    """The answer to a query of which only the outline is right."""
+
+    settings: dict[str, Any]
+
+
 class ListedSetting(BaseModel):
     """A setting as the service lists it, with all that it knows of it."""
 
@@ -51,7 +59,7 @@ class ListedSetting(BaseModel):
     default_value: Any
     metadata: dict[str, Any]
     aliases: list[str]
-    version: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\n?$")]
+    version: Annotated[str, Field(pattern=r"^[0-9]{1,1000}\.[0-9]{1,1000}\n?$")]
 
     @property
     def version_numbers(self) -> tuple[int, int]:
@@ -100,12 +108,22 @@ class OutcomeAnswer(TypedDict):
     differences: NotRequired[list[DifferenceBody]]
 
 
+@with_config(_STRICT)
+class ErrorAnswer(TypedDict):
+    """What some error statuses come with; most come with plain text, or nothing."""
+
+    detail: str
+
+
 QUERY_ANSWER: TypeAdapter[QueryAnswer] = TypeAdapter(QueryAnswer)
+QUERIED_SETTING: TypeAdapter[QueriedSetting] = TypeAdapter(QueriedSetting)
+LOOSE_QUERY_ANSWER: TypeAdapter[LooseQueryAnswer] = TypeAdapter(LooseQueryAnswer)
 SETTINGS_ANSWER: TypeAdapter[SettingsAnswer] = TypeAdapter(SettingsAnswer)
 LISTED_SETTING: TypeAdapter[ListedSetting] = TypeAdapter(ListedSetting)
 CONTEXT_FEATURES_ANSWER: TypeAdapter[ContextFeaturesAnswer] = TypeAdapter(ContextFeaturesAnswer)
 HEALTH_ANSWER: TypeAdapter[HealthAnswer] = TypeAdapter(HealthAnswer)
 OUTCOME_ANSWER: TypeAdapter[OutcomeAnswer] = TypeAdapter(OutcomeAnswer)
+ERROR_ANSWER: TypeAdapter[ErrorAnswer] = TypeAdapter(ErrorAnswer)
 
 
 class WrongShape(ValueError):  # noqa: N818  # says what happened
@@ -122,6 +140,27 @@ def read(adapter: TypeAdapter[T], body: bytes) -> T:
         return adapter.validate_json(body)
     except ValidationError as error:
         raise WrongShape(_what_is_wrong(error)) from None
+
+
+def read_query(body: bytes) -> tuple[QueryAnswer, dict[str, str]]:
+    """Return the answer to a query, and what is wrong with the settings left out of it, by name.
+
+    Raises:
+        WrongShape: It is no answer to a query at all.
+    """
+    try:
+        return QUERY_ANSWER.validate_json(body), {}
+    except ValidationError:
+        loose = read(LOOSE_QUERY_ANSWER, body)
+    settings: dict[str, QueriedSetting] = {}
+    malformed: dict[str, str] = {}
+    for name, entry in loose["settings"].items():
+        try:
+            # Strict mode takes a list for a pair in JSON only.
+            settings[name] = read(QUERIED_SETTING, to_json(entry))
+        except WrongShape as wrong:
+            malformed[name] = str(wrong)
+    return {"settings": settings}, malformed
 
 
 def read_listed(entry: Any) -> ListedSetting:

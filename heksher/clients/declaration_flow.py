@@ -15,7 +15,16 @@ from heksher.clients.declaring import (
     Standing,
     decide,
 )
-from heksher.clients.effects import AT_ONCE, Request, Send, Wait, read_body, unexpected
+from heksher.clients.effects import (
+    AT_ONCE,
+    Breathe,
+    Request,
+    Send,
+    Wait,
+    read_body,
+    received,
+    unexpected,
+)
 from heksher.clients.status import Difference, RefusedDeclaration
 from heksher.exceptions import UnexpectedResponse
 
@@ -30,6 +39,9 @@ if TYPE_CHECKING:
 RETRIES: Final = 3
 """How often a declaration is sent again after a 5xx, or after no answer."""
 
+_AT_A_TIME: Final = 200
+"""How many settings are looked up in the list before others may run."""
+
 _TEXT_SHOWN: Final = 200
 _TEXT_IS_SAFE: Final = frozenset({400, 404, 409})
 """The statuses whose text names settings and features only, never a value."""
@@ -41,32 +53,44 @@ class Declarer:
     Attributes:
         standings: How each setting stands, by its declared name.
         notes: What is to be said once, by the setting's name.
+        errors: The answers that are not Heksher's; those settings count as degraded.
     """
 
     def __init__(self, listing: Listing, randomness: random.Random) -> None:
         self._listing = listing
         self._random = randomness
+        self._retries = RETRIES
         self.standings: dict[str, Standing] = {}
         self.notes: dict[str, str] = {}
+        self.errors: list[UnexpectedResponse] = []
 
     def declare(self, settings: Iterable[DeclaredSetting]) -> Flow[None]:
-        """Find out how *settings* stand, and declare those that need it.
-
-        Raises:
-            UnexpectedResponse: An answer is not Heksher's.
-        """
+        """Find out how *settings* stand, and declare those that need it."""
         posts: list[tuple[DeclaredSetting, Post]] = []
-        for setting in settings:
+        for place, setting in enumerate(settings):
+            if place % _AT_A_TIME == 0:
+                yield Breathe()
             decision = decide(setting, self._listing)
             if isinstance(decision, Standing):
                 self.standings[setting.name] = decision
             else:
                 posts.append((setting, decision))
         for start in range(0, len(posts), AT_ONCE):
-            yield from self._post(posts[start : start + AT_ONCE])
+            answered = yield from self._post(posts[start : start + AT_ONCE])
+            if not answered:
+                # Others wait for their values: no further request that is lost, one by one.
+                self._degrade(posts[start + AT_ONCE :])
+                return
 
-    def _post(self, posts: list[tuple[DeclaredSetting, Post]]) -> Flow[None]:
-        """Send up to four settings' declarations, step by step, until each is settled."""
+    def _degrade(self, posts: Iterable[tuple[DeclaredSetting, Post]]) -> None:
+        for setting, post in posts:
+            self.standings[setting.name] = post.standing
+
+    def _post(self, posts: list[tuple[DeclaredSetting, Post]]) -> Flow[bool]:
+        """Send up to four settings' declarations, step by step, until each is settled.
+
+        Returns whether any answer came at last, be it an error.
+        """
         waiting = [(setting, post, post.bodies) for setting, post in posts]
         failures = 0
         while waiting:
@@ -85,24 +109,34 @@ class Declarer:
                     unsettled.append((setting, post, bodies))
                     continue
                 self._settle(setting, post, request, answer)
-                if len(bodies) > 1 and self.standings[setting.name].refusal is None:
+                if len(bodies) > 1 and self._may_go_on(setting):
                     unsettled.append((setting, post, bodies[1:]))
             waiting = unsettled
             if failed:
                 failures += 1
-                if failures > RETRIES:
+                if failures > self._retries:
                     break
                 yield Wait(self._random.uniform(0.2, 1.0) * failures)
-        for setting, post, _ in waiting:
-            self.standings[setting.name] = post.standing
+        self._degrade([(setting, post) for setting, post, _ in waiting])
+        if len(waiting) == len(posts):
+            # It seems to be the service that fails, not one setting.
+            self._retries = 0
+        return not waiting or not all(isinstance(answer, Exception) for answer in answers)
+
+    def _may_go_on(self, setting: DeclaredSetting) -> bool:
+        """Tell whether the next step makes sense: it changes what another program made first."""
+        standing = self.standings[setting.name]
+        return standing.refusal is None or standing.outcome is DeclarationOutcome.MISMATCH
 
     def _settle(
         self, setting: DeclaredSetting, post: Post, request: Request, answer: Answer
     ) -> None:
-        if isinstance(answer, UnexpectedResponse):
-            raise answer
-        assert isinstance(answer, httpx.Response)  # noqa: S101  # failures were sorted out
-        self.standings[setting.name] = _standing(setting, post, request, answer)
+        try:
+            standing = _standing(setting, post, request, received(request, answer))
+        except UnexpectedResponse as error:
+            standing = post.standing
+            self.errors.append(error)
+        self.standings[setting.name] = standing
         if post.note:
             self.notes[setting.name] = post.note
 
@@ -152,6 +186,7 @@ def _accepted(
         if outcome is DeclarationOutcome.OUTDATED
         else DefaultRead.THEIRS_UNLESS_FALSY,
         differences=found,
+        latest_version=body.get("latest_version"),
     )
 
 
@@ -187,8 +222,7 @@ def _said(response: httpx.Response) -> str:
         text = response.text
     elif kind.startswith("application/json"):
         try:
-            body = response.json()
-        except ValueError:
+            text = wire.read(wire.ERROR_ANSWER, response.content)["detail"]
+        except wire.WrongShape:
             return ""
-        text = body.get("detail") if isinstance(body, dict) else None
     return f": {text[:_TEXT_SHOWN]}" if isinstance(text, str) and text else ""

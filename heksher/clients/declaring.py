@@ -59,6 +59,8 @@ class Standing:
         listed: What the service's list showed of it, if anything.
         refusal: Why it is not declared as asked, if it is not.
         differences: What the service holds otherwise.
+        latest_version: The service's version, where it is newer.
+        is_unusable: Whether it has to read its declared default, whatever it read before.
     """
 
     setting_name: str
@@ -69,15 +71,16 @@ class Standing:
     listed: ListedSetting | None = None
     refusal: RefusedDeclaration | None = None
     differences: tuple[Difference, ...] = ()
+    latest_version: str | None = None
+    is_unusable: bool = False
 
     @property
     def outdated(self) -> OutdatedDeclaration | None:
         """What the service's newer version differs in, if it has one."""
         if self.outcome is not DeclarationOutcome.OUTDATED or self.canonical_name is None:
             return None
-        version = self.listed.version if self.listed else None
         return OutdatedDeclaration(
-            self.setting_name, self.canonical_name, version, self.differences
+            self.setting_name, self.canonical_name, self.latest_version, self.differences
         )
 
     def reads_local_default(self, setting: DeclaredSetting) -> bool:
@@ -182,7 +185,10 @@ def _compared(setting: DeclaredSetting, listed: ListedSetting) -> Standing:
     )
     if outdated:
         return replace(
-            standing, outcome=DeclarationOutcome.OUTDATED, default_read=DefaultRead.THEIRS
+            standing,
+            outcome=DeclarationOutcome.OUTDATED,
+            default_read=DefaultRead.THEIRS,
+            latest_version=listed.version,
         )
     differing = [one for one in found if one.attribute != "name"]
     if not differing:
@@ -261,13 +267,23 @@ def undeclared(setting: DeclaredSetting, listing: Listing) -> Standing:
     if listed is None:
         reason = "the service does not know it, and this client has declare=False"
         return _refused(setting, None, reason, DefaultRead.OURS)
-    if version_numbers(setting.version) <= listed.version_numbers:
+    if version_numbers(setting.version) < listed.version_numbers:
         return _compared(setting, listed)
+    if version_numbers(setting.version) == listed.version_numbers:
+        return _as_if_declared(setting, listed)
     reason = (
         f"the service holds version {listed.version}, this program has {setting.version}, and this"
         " client has declare=False"
     )
     return _refused(setting, listed, reason, DefaultRead.THEIRS)
+
+
+def _as_if_declared(setting: DeclaredSetting, listed: ListedSetting) -> Standing:
+    """Return how a setting of the service's version stands, known by its name or its alias."""
+    if setting.name == listed.name or setting.name in listed.aliases:
+        return _compared(setting, listed)
+    reason = f"the service calls it {listed.name!r}, and this client has declare=False"
+    return _refused(setting, listed, reason, DefaultRead.THEIRS_UNLESS_FALSY)
 
 
 def lacking_features(setting: DeclaredSetting, features: list[str], whose: str) -> Standing:
@@ -276,7 +292,7 @@ def lacking_features(setting: DeclaredSetting, features: list[str], whose: str) 
         f"it is configurable by {features}, which {whose} not have: add them there, or leave them"
         " out here; until then it reads its declared default"
     )
-    return _refused(setting, None, reason, DefaultRead.OURS)
+    return replace(_refused(setting, None, reason, DefaultRead.OURS), is_unusable=True)
 
 
 def declaration_body(

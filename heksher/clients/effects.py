@@ -101,10 +101,15 @@ def received(request: Request, answer: Answer) -> httpx.Response:
     if isinstance(answer, ServiceError):
         raise answer
     if isinstance(answer, Exception):
-        raise ServiceUnavailable(
+        error = ServiceUnavailable(
             f"{request} failed: {type(answer).__name__}", request=_request_of(answer)
-        ) from answer
+        )
+        # Some of the transport's own errors quote headers, or bytes of the service.
+        raise error from (None if isinstance(answer, _QUOTING) else answer)
     return answer
+
+
+_QUOTING: Final = (httpx.ProtocolError, httpx.InvalidURL, UnicodeError)
 
 
 def _request_of(error: Exception) -> httpx.Request | None:

@@ -60,10 +60,9 @@ class _Refresh:
         self._first = first
         self._thorough = thorough
         self._tracking = session.tracking
-        self._outdated = frozenset(session.outdated)
         self._previous = session.registry.snapshot
         self._settings = session.registry.readable()
-        self._settling = Settling(session)
+        self._settling = Settling(session, first=first)
         self._feature_order = self._previous.feature_order
         self._missing_features = session.missing_features
         self._errors: list[Exception] = []
@@ -72,9 +71,7 @@ class _Refresh:
         if self._settling.needs_listing(thorough=self._thorough):
             features, listed = yield from send([FEATURES_REQUEST, LIST_REQUEST])
             self._read_features(features)
-            listing, malformed = yield from read_listing(listed)
-            self._settling.malformed += malformed
-            yield from self._settling.settle(listing, self._feature_order, thorough=self._thorough)
+            yield from self._settle(listed)
         else:
             self._read_features((yield from ask(FEATURES_REQUEST)))
         compiler = Compiler(
@@ -88,9 +85,21 @@ class _Refresh:
         querying = Querying(self._session, self._settling, compiler, first=self._first)
         yield from querying.run()
         for index, setting in self._settings.items():
-            if self._settling.canonical_name(setting) is None:
+            if self._settling.is_unusable(setting):
                 compiler.forget(index)
         return self._refreshed(compiler, querying)
+
+    def _settle(self, listed: Answer) -> Flow[None]:
+        try:
+            listing, malformed = yield from read_listing(listed)
+        except ServiceError as error:
+            if self._first:
+                raise
+            # What is known already can be queried all the same.
+            self._errors.append(error)
+            return
+        self._settling.malformed += malformed
+        yield from self._settling.settle(listing, self._feature_order, thorough=self._thorough)
 
     def _read_features(self, answer: Answer) -> None:
         try:
@@ -114,7 +123,7 @@ class _Refresh:
         self._missing_features = missing
 
     def _refreshed(self, compiler: Compiler, querying: Querying) -> Refreshed:
-        errors = (*self._errors, *querying.errors)
+        errors = (*self._errors, *self._settling.errors, *querying.errors)
         snapshot = Snapshot(
             rule_sets=compiler.rule_sets,
             feature_order=self._feature_order,
@@ -126,9 +135,9 @@ class _Refresh:
             snapshot=snapshot,
             changed=frozenset(compiler.changed),
             etags=querying.etags,
-            freshened=frozenset(querying.requeried & self._outdated),
             tracking=self._tracking,
             raw_defaults=compiler.raw_defaults,
+            validators=compiler.validators,
             standings=self._settling.standings,
             notes=self._settling.notes,
             malformed=tuple(self._settling.malformed),

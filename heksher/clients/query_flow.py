@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
 from heksher import wire
-from heksher.clients.declaring import DefaultRead
+from heksher.clients.declaring import DeclarationOutcome, DefaultRead
 from heksher.clients.effects import (
     AT_ONCE,
     Breathe,
     Send,
-    read_body,
     received,
     status_error,
     unexpected,
@@ -22,8 +22,9 @@ from heksher.clients.refreshing import RULES_IN_ONE_GO
 from heksher.exceptions import ServiceError, ServiceUnavailable, UnexpectedResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
+    from heksher.clients.declaring import Standing
     from heksher.clients.effects import Answer, Flow, Request
     from heksher.clients.querying import Batch
     from heksher.clients.refreshing import Compiler
@@ -33,6 +34,16 @@ if TYPE_CHECKING:
 
 MAX_LOOKS: Final = 3
 """How often one refresh asks for the list again, because a query did not know a name."""
+
+MAX_HALVINGS: Final = 32
+"""How often one refresh halves a batch, to find a name that the list has and the query does not."""
+
+_NAMES_SHOWN: Final = 3
+
+_ETAG: Final = re.compile(r"[!-~]{1,500}")
+"""What an ETag has to be to be sent back: a header of a sane length, in ASCII."""
+
+_NEWLY_DECLARED: Final = frozenset({DeclarationOutcome.CREATED, DeclarationOutcome.UPGRADED})
 
 _COST_OF_A_SETTING: Final = 10
 """What compiling a setting costs beside its rules, in rules."""
@@ -62,9 +73,9 @@ class Querying:
         self._first = first
         self._filter = session.tracking.query_filter()
         self._settings = compiler.settings
-        self._outdated = frozenset(session.outdated)
         self._by_name: dict[str | None, list[DeclaredSetting]] | None = None
         self._looks = 0
+        self._halvings = 0
         self._unknown: list[Batch] = []
         self._absent: dict[str, Request] = {}
         self._redefaulted: set[str] = set()
@@ -79,6 +90,7 @@ class Querying:
             self._unknown, self._absent = [], {}
             for start in range(0, len(pending), AT_ONCE):
                 if not (yield from self._send(pending[start : start + AT_ONCE])):
+                    self._leave(pending[start + AT_ONCE :])
                     return
             doubtful = self._unknown or self._absent or self._redefaulted
             pending = (yield from self._second_thoughts()) if doubtful else []
@@ -99,20 +111,28 @@ class Querying:
         return [(name, setting) for name in names for setting in self._by_name.get(name, ())]
 
     def _send(self, asked: list[Batch]) -> Flow[bool]:
-        """Send a few queries and read their answers; tell whether it makes sense to go on."""
+        """Send a few queries and read their answers; tell whether any came."""
         requests = [batch.request(self._etag(batch)) for batch in asked]
         answers: list[Answer] = yield Send(requests)
-        reachable = True
+        reachable = False
         for batch, request in zip(asked, requests, strict=True):
             # Taken out of the list, so that a body goes as soon as it has been read.
             answer = answers.pop(0)
             yield Breathe()
             try:
                 yield from self._read(batch, request, answer)
+                reachable = True
             except ServiceError as error:
                 self._fail(error)
-                reachable = reachable and not isinstance(error, ServiceUnavailable)
+                reachable = reachable or not isinstance(error, ServiceUnavailable)
         return reachable
+
+    def _leave(self, batches: Iterable[Batch]) -> None:
+        """Keep what is known of batches that are not asked for, since the service is gone."""
+        for batch in batches:
+            etag = self._etag(batch)
+            if etag is not None:
+                self.etags[batch.query] = etag
 
     def _fail(self, error: ServiceError) -> None:
         if self._first:
@@ -129,7 +149,7 @@ class Querying:
             now = self._settling.standings[setting.name]
             if (
                 not self._compiler.has_former(setting.index)
-                or setting.name in self._outdated
+                or self._session.validators.get(setting.index, ()) != setting.validators
                 or before is None
                 or before.default_read is not now.default_read
             ):
@@ -145,20 +165,33 @@ class Querying:
                 raise unexpected(request, response, "nothing was fetched before")
             self.etags[batch.query] = request.headers["If-None-Match"]
         elif response.status_code == httpx.codes.OK:
-            body = read_body(request, response, wire.QUERY_ANSWER)
-            yield from self._compile(batch, request, body)
-            etag = response.headers.get("etag")
-            if etag and not self._absent.keys() & set(batch.names):
-                self.etags[batch.query] = etag
+            yield from self._read_rules(batch, request, response)
         else:
             raise status_error(request, response)
 
-    def _compile(self, batch: Batch, request: Request, body: wire.QueryAnswer) -> Flow[None]:
+    def _read_rules(self, batch: Batch, request: Request, response: httpx.Response) -> Flow[None]:
+        try:
+            body, malformed = wire.read_query(response.content)
+        except wire.WrongShape as wrong:
+            raise unexpected(request, response, str(wrong)) from None
+        yield from self._compile(batch, request, body, malformed)
+        wrong_names = malformed.keys() & set(batch.names)
+        for name in sorted(wrong_names):
+            self._fail(unexpected(request, response, f"of setting {name!r}, {malformed[name]}"))
+        etag = response.headers.get("etag", "")
+        lacks = self._absent.keys() & set(batch.names)
+        if _ETAG.fullmatch(etag) and not wrong_names and not lacks:
+            self.etags[batch.query] = etag
+
+    def _compile(
+        self, batch: Batch, request: Request, body: wire.QueryAnswer, malformed: Collection[str]
+    ) -> Flow[None]:
         cost = 0
         for name, setting in self._settings_of(batch):
             queried = body["settings"].get(name)
             if queried is None:
-                self._absent[name] = request
+                if name not in malformed:
+                    self._absent[name] = request
                 continue
             cost += len(queried["rules"]) + _COST_OF_A_SETTING
             if cost > RULES_IN_ONE_GO:
@@ -171,14 +204,15 @@ class Querying:
 
     def _has_another_default(self, setting: DeclaredSetting, raw: Any) -> bool:
         """Tell whether a default changed that ours stands in for: the version may have, too."""
-        seen, standing = self._session.raw_defaults, self._settling.standings[setting.name]
-        return (
-            standing.default_read is DefaultRead.THEIRS_UNLESS_FALSY
-            and standing.reads_local_default(setting)
-            and setting.index in seen
-            and seen[setting.index] != raw
-            and setting.name not in self.requeried
-        )
+        standing = self._settling.standings[setting.name]
+        if (
+            standing.default_read is not DefaultRead.THEIRS_UNLESS_FALSY
+            or not standing.reads_local_default(setting)
+            or setting.name in self.requeried
+        ):
+            return False
+        listed = standing.listed.default_value if standing.listed else raw
+        return bool(self._session.raw_defaults.get(setting.index, listed) != raw)
 
     def _second_thoughts(self) -> Flow[list[Batch]]:
         """Find out about settings that a query did not know, and return what to query now."""
@@ -189,13 +223,16 @@ class Querying:
             self._looks += 1
             names = {one.name for _, settings in unknown for one in settings}
             names |= absent.keys() | self._redefaulted
-            yield from self._settling.look_again(
-                [one for one in self._settings.values() if one.name in names]
-            )
+            try:
+                yield from self._settling.look_again(
+                    [one for one in self._settings.values() if one.name in names]
+                )
+            except ServiceError as error:
+                self._fail(error)
         self._by_name = None
         pending: list[Batch] = []
         for batch, settings in unknown:
-            pending += self._again(batch, settings)
+            pending += self._again(batch, settings, before)
         moved = self._moved(before, absent.keys() | self._redefaulted)
         self._redefaulted = set()
         for name in sorted(absent.keys() - {one.name for one in moved}):
@@ -203,7 +240,7 @@ class Querying:
             self._fail(UnexpectedResponse(f"the answer to {request} lacks setting {name!r}"))
         return [*pending, *self._batches(moved)]
 
-    def _moved(self, before: dict[str, Any], names: Iterable[str]) -> list[DeclaredSetting]:
+    def _moved(self, before: Mapping[str, Standing], names: Iterable[str]) -> list[DeclaredSetting]:
         """Return those of the settings whose name or default is another one by now."""
         wanted, now = set(names), self._settling.standings
         return [
@@ -217,19 +254,27 @@ class Querying:
             )
         ]
 
-    def _again(self, batch: Batch, settings: list[DeclaredSetting]) -> list[Batch]:
+    def _again(
+        self, batch: Batch, settings: list[DeclaredSetting], before: Mapping[str, Standing]
+    ) -> list[Batch]:
         """Return what to query of a batch that had a name unknown to the service."""
         now = self._batches(settings)
-        if now != [batch]:
+        if now != [batch] or any(self._is_declared_again(one, before) for one in settings):
             return now
-        if len(batch.names) > 1:
+        if len(batch.names) > 1 and self._halvings < MAX_HALVINGS:
             # The list knows them all, the query does not: close in on the one it means.
+            self._halvings += 1
             return batch.halves()
         request = batch.request(None)
+        named = ", ".join(repr(name) for name in batch.names[:_NAMES_SHOWN])
         self._fail(
             UnexpectedResponse(
-                f"{request} was answered 404 for setting {batch.names[0]!r}, though"
-                " the service lists it"
+                f"{request} was answered 404 for settings that the service lists, one of:"
+                f" {named}{', ...' if len(batch.names) > _NAMES_SHOWN else ''}"
             )
         )
         return []
+
+    def _is_declared_again(self, setting: DeclaredSetting, before: Mapping[str, Standing]) -> bool:
+        standing = self._settling.standings[setting.name]
+        return standing is not before[setting.name] and standing.outcome in _NEWLY_DECLARED

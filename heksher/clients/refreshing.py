@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from heksher.clients.effects import Breathe
 from heksher.settings.compiling import CompileOptions, compile_rule_set
+from heksher.settings.rules import Rejection, RuleSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from heksher.clients.tracking import Tracking
     from heksher.settings.compiling import RawRule
     from heksher.settings.declared import DeclaredSetting
-    from heksher.settings.rules import RuleSet
     from heksher.settings.state import Snapshot
     from heksher.wire import QueriedSetting
 
@@ -32,9 +33,9 @@ class Refreshed:
         snapshot: The next snapshot.
         changed: The settings that some context reads otherwise now.
         etags: The ETag of each query that was answered well.
-        freshened: The settings that were outdated when it began, and are not any more.
         tracking: What was tracked when it began.
-        raw_defaults: The service's defaults of those, by index.
+        raw_defaults: The service's default of each setting compiled, by index.
+        validators: The validators that each setting compiled had, by index.
         standings: How each setting stands, by declared name.
         notes: What is to be said once of settings' declarations, by declared name.
         malformed: What is wrong with entries of the service's list.
@@ -45,9 +46,9 @@ class Refreshed:
     snapshot: Snapshot
     changed: frozenset[DeclaredSetting]
     etags: Mapping[str, str]
-    freshened: frozenset[str]
     tracking: Tracking
-    raw_defaults: Mapping[int, Any]
+    raw_defaults: dict[int, Any]
+    validators: dict[int, tuple[Any, ...]]
     standings: Mapping[str, Standing]
     notes: Mapping[str, str] = field(default_factory=dict)
     malformed: tuple[str, ...] = ()
@@ -69,6 +70,7 @@ class Compiler:
         rule_sets: The next rule sets, by index; those of the previous ones that nothing replaces.
         changed: The settings that some context reads otherwise.
         raw_defaults: The service's default of each setting compiled, by index.
+        validators: The validators of each setting compiled, by index.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Compiler:
         self._is_tracked = is_tracked
         self.changed: set[DeclaredSetting] = set()
         self.raw_defaults: dict[int, Any] = {}
+        self.validators: dict[int, tuple[Any, ...]] = {}
         self.rule_sets = {
             index: rule_set for index, rule_set in previous.items() if index in settings
         }
@@ -99,21 +102,43 @@ class Compiler:
     def compile(
         self, setting: DeclaredSetting, queried: QueriedSetting, standing: Standing
     ) -> None:
-        """Compile what a query answered for *setting*."""
+        """Compile what a query answered for *setting*; what goes wrong there stays there."""
         self.raw_defaults[setting.index] = queried["default_value"]
+        # Taken before any is called: one that is added meanwhile has not seen all values.
+        self.validators[setting.index] = setting.validators
+        try:
+            self._take(setting.index, self._compiled(setting, queried, standing))
+        except (Exception, CancelledError) as error:  # noqa: BLE001  # a user's code may raise anything
+            self._keep(setting, f"reading its rules raised {type(error).__name__}")
+
+    def _compiled(
+        self, setting: DeclaredSetting, queried: QueriedSetting, standing: Standing
+    ) -> RuleSet[Any]:
         options = CompileOptions(
             feature_order=self._feature_order,
             use_local_default=standing.reads_local_default(setting),
             is_tracked=self._is_tracked,
         )
-        rule_set = compile_rule_set(
+        return compile_rule_set(
             setting,
             queried["default_value"],
             _raw_rules(queried),
             previous=self._previous.get(setting.index),
             options=options,
         )
-        self._take(setting.index, rule_set)
+
+    def _keep(self, setting: DeclaredSetting, reason: str) -> None:
+        """Let a setting read what it did until now, and say why."""
+        former = self._previous.get(setting.index, setting.declared_rules)
+        self.rule_sets[setting.index] = RuleSet(
+            former.features,
+            former.tiers,
+            former.default,
+            former.default_origin,
+            coercions=former.coercions,
+            rejections=(Rejection(setting.name, None, reason),),
+            foreign=former.foreign,
+        )
 
     def has_former(self, index: int) -> bool:
         """Tell whether a setting has rules from an earlier refresh."""

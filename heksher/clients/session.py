@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from heksher.clients.declaring import DeclarationOutcome
 from heksher.clients.tracking import Tracking
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from heksher.clients.tracking import Tracked
     from heksher.settings.declared import DeclaredSetting
     from heksher.settings.registry import Registry
+
+T = TypeVar("T")
 
 RETRY_EVERY: Final = 10
 """At every so many refreshes, declarations that were refused are tried again."""
@@ -34,7 +36,7 @@ class Session:
         tracking: What is tracked.
         standings: How each setting stands, by declared name.
         etags: The ETag of each query.
-        outdated: Settings, by declared name, that have to be queried without an ETag.
+        validators: The validators that each setting's values passed, by index.
         raw_defaults: The service's default of each setting when it was last seen, by index.
         missing_features: The client's context features that the service lacks.
         randomness: Where jitter comes from.
@@ -49,7 +51,7 @@ class Session:
         self.tracking = Tracking()
         self.standings: dict[str, Standing] = {}
         self.etags: dict[str, str] = {}
-        self.outdated: set[str] = set()
+        self.validators: dict[int, tuple[Any, ...]] = {}
         self.raw_defaults: dict[int, Any] = {}
         self.missing_features: tuple[str, ...] = ()
         self.randomness = random.Random()  # noqa: S311  # jitter, no secret
@@ -105,9 +107,13 @@ class Session:
         self.refreshes += 1
         self.standings = dict(refreshed.standings)
         self.missing_features = refreshed.missing_features
-        self.outdated -= refreshed.freshened
-        self.raw_defaults.update(refreshed.raw_defaults)
+        self.validators = _of_living(self.validators | refreshed.validators, refreshed)
+        self.raw_defaults = _of_living(self.raw_defaults | refreshed.raw_defaults, refreshed)
         self.etags = dict(refreshed.etags) if refreshed.tracking == self.tracking else {}
+
+
+def _of_living(values: dict[int, T], refreshed: Refreshed) -> dict[int, T]:
+    return {index: one for index, one in values.items() if index in refreshed.snapshot.rule_sets}
 
 
 _REFUSED_BY_SERVICE = frozenset(

@@ -20,19 +20,29 @@ if TYPE_CHECKING:
 class Settling:
     """How settings stand, as one refresh finds it out; its session is only read.
 
+    Args:
+        session: What is known so far.
+        first: Whether answers that are not Heksher's are raised, instead of kept.
+
     Attributes:
         declared: The settings to declare.
         standings: How each stands, by declared name.
         notes: What is to be said once of a declaration, by declared name.
         malformed: What is wrong with entries of the service's list.
+        errors: Answers to declarations that are not Heksher's.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, first: bool) -> None:
         self._session = session
+        self._first = first
         self.declared = session.registry.declared()
-        self.standings = dict(session.standings)
+        living = {setting.name for setting in session.registry.readable().values()}
+        self.standings = {
+            name: standing for name, standing in session.standings.items() if name in living
+        }
         self.notes: dict[str, str] = {}
         self.malformed: list[str] = []
+        self.errors: list[Exception] = []
 
     def needs_listing(self, *, thorough: bool) -> bool:
         """Tell whether the service's list is needed to know how all settings stand."""
@@ -42,6 +52,11 @@ class Settling:
         """Return the name to query *setting* by; `None` if it is not to be queried."""
         standing = self.standings.get(setting.name)
         return None if standing is None else standing.canonical_name
+
+    def is_unusable(self, setting: DeclaredSetting) -> bool:
+        """Tell whether *setting* has to read its declared default, whatever it read before."""
+        standing = self.standings.get(setting.name)
+        return standing is not None and standing.is_unusable
 
     def settle(
         self, listing: Listing, feature_order: Sequence[str], *, thorough: bool
@@ -56,6 +71,9 @@ class Settling:
         """Find out how *settings* stand now: a query did not know them as it should.
 
         What the service refused is left alone, as long as it knows the setting.
+
+        Raises:
+            ServiceError: The list cannot be had.
         """
         listing, malformed = yield from fetch_listing()
         self.malformed += malformed
@@ -78,6 +96,9 @@ class Settling:
             return
         declarer = Declarer(listing, self._session.randomness)
         yield from declarer.declare(settings)
+        if declarer.errors and self._first:
+            raise declarer.errors[0]
+        self.errors += declarer.errors
         self.standings.update(declarer.standings)
         self.notes.update(declarer.notes)
 
