@@ -30,8 +30,8 @@ from heksher.settings.resolving import (
     resolver_source,
 )
 
-WIDTH = 3
-FEATURES = ("a", "b", "c")
+WIDTH = 4
+FEATURES = ("a", "b", "c", "d")
 SUBSETS = [
     positions for width in range(WIDTH + 1) for positions in combinations(range(WIDTH), width)
 ]
@@ -55,7 +55,7 @@ def test_source_is_as_documented() -> None:
 
 
 def test_source_of_a_filler_is_as_documented() -> None:
-    documented = str(resolving.__doc__).rpartition("::\n\n")[2].rstrip()
+    documented = str(resolving.__doc__).rpartition("::\n\n")[2].partition("\n\nWhere")[0]
     lines = [line.removeprefix("    ") for line in documented.splitlines()]
 
     generated = filler_source((DefaultKind.CONSTANT, DefaultKind.VARIABLE), ((1,),))
@@ -73,7 +73,7 @@ def test_filler_leaves_out_constants_that_no_rule_needs() -> None:
 
 @pytest.mark.parametrize("kind", DefaultKind)
 def test_every_generated_name_starts_with_a_character_no_feature_has(kind: DefaultKind) -> None:
-    source = filler_source((kind, kind), ((0, 1), (1,), ()))
+    source = filler_source((kind,) * 4, ((0, 1), (1,), (), (0, 2), (1, 2), (0, 3)))
     python = {"def", "return", "try", "except", "if", "in", "is", "and", "or", "else", "raise",
               "type", "str", "TypeError"}  # fmt: skip
 
@@ -89,7 +89,7 @@ def tier_strategy(positions: tuple[int, ...]) -> st.SearchStrategy[Any]:
     return st.tuples(st.just(positions), st.dictionaries(keys, st.integers(), min_size=1))
 
 
-tiers_strategy = st.lists(st.sampled_from(SUBSETS), unique=True).flatmap(
+tiers_strategy = st.lists(st.sampled_from(SUBSETS), unique=True, max_size=14).flatmap(
     lambda chosen: st.tuples(*[tier_strategy(positions) for positions in chosen])
 )
 values_strategy = st.tuples(*[st.sampled_from(VALUES) for _ in range(WIDTH)])

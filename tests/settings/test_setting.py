@@ -544,6 +544,18 @@ def test_variable_without_a_value_counts_as_not_given(registry: Registry) -> Non
         setting.explain()
 
 
+def test_default_of_a_variable_itself_counts(registry: Registry, publish: Publish) -> None:
+    variable: ContextVar[str] = ContextVar("variable", default="john")
+    setting = ttl(registry)
+    publish(setting, IF_USER_IS_JOHN)
+    set_default(registry, user=variable)
+
+    assert setting.get() == setting.explain().value == 10
+    token = variable.set("jane")
+    assert setting.get() == 60
+    variable.reset(token)
+
+
 def test_function_is_called_for_each_read(registry: Registry, publish: Publish) -> None:
     setting = ttl(registry)
     publish(setting, IF_USER_IS_JOHN)
