@@ -160,7 +160,23 @@ class Setting(Generic[T, P]):
         def __init__(
             self,
             name: str,
-            type: Callable[..., T] | SettingType[T],
+            type: SettingType[T],
+            configurable_features: Iterable[str],
+            default_value: T,
+            metadata: Mapping[str, Any] | None = ...,
+            alias: str | None = ...,
+            version: str = ...,
+            on_coerce: Callable[..., T] | None = ...,
+            *,
+            description: str | None = ...,
+            registry: Registry = ...,
+        ) -> None: ...
+
+        @overload
+        def __init__(
+            self,
+            name: str,
+            type: Callable[..., T],
             configurable_features: Iterable[str],
             default_value: T,
             metadata: Mapping[str, Any] | None = ...,
