@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Self
 
@@ -105,7 +106,9 @@ class AsyncHeksherClient:
         self._state = _State.NEW
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._updates: asyncio.Task[None] | None = None
         self._waiting: list[asyncio.Future[None]] = []
+        self._served: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
         self._changes = Changes()
         self.modification_lock = asyncio.Lock()
@@ -127,47 +130,51 @@ class AsyncHeksherClient:
         self._state, self._loop = _State.STARTING, asyncio.get_running_loop()
         try:
             await self._first_refresh()
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, Exception):
+                self._upkeep.note(error)
             await self.aclose()
             raise
         self._state = _State.STARTED
-        self._spawn(self._keep_fresh())
+        self._updates = self._spawn(self._keep_fresh())
+        self._call("on_update_ok", self.on_update_ok)
 
     async def _first_refresh(self) -> None:
         self._upkeep.begin()
         refreshing = self._spawn(self._drive_refresh(first=True, thorough=True))
-        try:
-            async with asyncio.timeout(self._start_timeout):
-                await refreshing
-        except TimeoutError:
+        # Not awaited itself: whatever it does with a cancellation, this one ends in time.
+        await asyncio.wait([refreshing], timeout=self._start_timeout)
+        if self._state is _State.CLOSED:
+            raise ClientClosed("the client was closed while it was starting")
+        if not refreshing.done():
             raise ServiceUnavailable(
                 f"the service did not answer within start_timeout, {self._start_timeout} s"
-            ) from None
-        except asyncio.CancelledError:
-            if self._state is _State.CLOSED:
-                raise ClientClosed("the client was closed while it was starting") from None
-            raise
-        finally:
-            refreshing.cancel()
+            )
+        refreshing.result()
 
     def _spawn(self, coroutine: Any) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         return task
 
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            # Whoever waits for it is told; nobody may, while the client is being closed.
+            task.exception()
+
     async def _keep_fresh(self) -> None:
-        while True:
+        while self._state is _State.STARTED:
             await self._sleep(self._upkeep.delay())
             self._wake.clear()
-            waiting, self._waiting = self._waiting, []
-            try:
-                error = await self._refresh(thorough=bool(waiting))
-            except asyncio.CancelledError:
-                self._waiting += waiting
-                raise
-            for future in waiting:
-                _settle(future, error)
+            self._served, self._waiting = self._waiting, []
+            self._settle(await self._refresh(thorough=bool(self._served)))
+
+    def _settle(self, error: Exception | None) -> None:
+        served, self._served = self._served, []
+        for future in served:
+            _settle(future, error)
 
     async def _sleep(self, seconds: float) -> None:
         try:
@@ -182,7 +189,8 @@ class AsyncHeksherClient:
         try:
             await self._drive_refresh(first=False, thorough=thorough)
         except Exception as error:  # noqa: BLE001  # nothing may end the updates
-            self._upkeep.failed(error)
+            with suppress(Exception):  # such as a log filter of the program's
+                self._upkeep.failed(error)
             self._call("on_update_error", self.on_update_error, error)
             return error
         self._call("on_update_ok", self.on_update_ok)
@@ -205,7 +213,7 @@ class AsyncHeksherClient:
     def _call(self, what: str, callback: Callable[..., None], *arguments: Any) -> None:
         try:
             callback(*arguments)
-        except Exception as error:  # noqa: BLE001  # a user's override may raise anything
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # a user's override may raise anything
             report_callback(f"{what}() of the client", error)
 
     async def reload(self) -> None:
@@ -220,6 +228,11 @@ class AsyncHeksherClient:
         """
         if self._state is not _State.STARTED:
             raise self._not_open() or ClientStateError("start the client first: set_as_main()")
+        if self._updates is None or self._updates.done() or not self._is_in_its_loop():
+            raise ClientStateError(
+                "the client's updates ended with the event loop that they ran in, or were cancelled"
+                " there: close the client and start a new one in this loop"
+            )
         done = asyncio.get_running_loop().create_future()
         self._waiting.append(done)
         self._wake.set()
@@ -238,20 +251,31 @@ class AsyncHeksherClient:
         """
         self._state = _State.CLOSED
         self._registry.release(self)
-        self._changes.close()
-        for future in self._waiting:
-            _settle(future, ClientClosed("the client was closed"))
-        self._waiting = []
-        if self._loop in (None, asyncio.get_running_loop()):
-            await self._cancel_tasks()
-        await self._driver.aclose()
+        try:
+            if self._is_in_its_loop():
+                ending = self._end()
+                if ending:
+                    await asyncio.wait(ending, timeout=CLOSE_TIMEOUT)
+            elif self._loop is not None:
+                # RuntimeError: the loop is closed, and what ran there gone.
+                with suppress(RuntimeError):
+                    self._loop.call_soon_threadsafe(self._end)
+        finally:
+            await self._driver.aclose()
 
-    async def _cancel_tasks(self) -> None:
+    def _is_in_its_loop(self) -> bool:
+        return self._loop in (None, asyncio.get_running_loop())
+
+    def _end(self) -> set[asyncio.Task[Any]]:
+        """Tell all who wait, cancel the tasks, and return those, in the loop that has them."""
+        self._changes.close()
+        self._served += self._waiting
+        self._waiting = []
+        self._settle(ClientClosed("the client was closed"))
         tasks = self._tasks - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT)
+        return tasks
 
     async def close(self) -> None:
         """Do as `aclose` does."""
@@ -360,20 +384,21 @@ class AsyncHeksherClient:
     @property
     def status(self) -> ClientStatus:
         """How things stand: how old the values are, what failed, what was refused."""
-        return self._upkeep.status(started=self._state is _State.STARTED)
+        return self._upkeep.status(
+            started=self._updates is not None
+            and not self._updates.done()
+            and self._state is _State.STARTED
+        )
 
     def setting_declared(self) -> None:
         """Have a new setting declared and fetched soon; the registry calls it, from any thread."""
-        if self._state is _State.STARTED and self._loop is not None:
-            try:
+        if self._state is not _State.CLOSED and self._loop is not None:
+            # RuntimeError: the loop is closed, and with it all that this client can do.
+            with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._wake.set)
-            except RuntimeError:
-                # The loop is closed, and with it all that this client can do.
-                return
 
     def setting_outdated(self, setting: Setting[Any, ...]) -> None:
         """Have a setting queried afresh soon; the registry calls it, from any thread."""
-        self._upkeep.session.outdated.add(setting.name)
         self.setting_declared()
 
 

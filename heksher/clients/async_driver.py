@@ -9,6 +9,7 @@ import httpx
 
 from heksher.clients.effects import Send, Wait
 from heksher.clients.transport import complete_response
+from heksher.exceptions import ClientClosed
 
 if TYPE_CHECKING:
     from heksher.clients.effects import Answer, Effect, Flow, Request
@@ -18,6 +19,11 @@ T = TypeVar("T")
 
 CLOSE_TIMEOUT = 5.0
 """Seconds that closing the connections may take."""
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 class AsyncDriver:
@@ -32,6 +38,7 @@ class AsyncDriver:
         self._endpoint = endpoint
         self._http_client = http_client
         self._owns_http_client = http_client is None
+        self._is_closed = False
 
     async def drive(self, flow: Flow[T]) -> T:
         """Do what *flow* asks for until it returns; return what it does.
@@ -39,6 +46,8 @@ class AsyncDriver:
         A cancellation only closes the flow.
         """
         answers: list[Answer] | None = None
+        # Made here, so that arguments it does not know are an error of their own.
+        self._client()
         try:
             while True:
                 answers = await self._do(flow.send(answers))
@@ -68,6 +77,11 @@ class AsyncDriver:
                 return await self._stream(request)
         except TimeoutError:
             return httpx.ReadTimeout("the answer took too long")
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                raise
+            # Nobody cancelled this task: the transport let something of its own out.
+            return httpx.ReadError("the transport gave up")
         except Exception as error:  # noqa: BLE001  # a transport's failure is a value to the flow
             return error
 
@@ -86,12 +100,15 @@ class AsyncDriver:
         return complete_response(response, bytes(body))
 
     def _client(self) -> httpx.AsyncClient:
+        if self._is_closed:
+            raise ClientClosed("the client is closed: make a new one")
         if self._http_client is None:
             self._http_client = httpx.AsyncClient(**self._endpoint.http_client_args)
         return self._http_client
 
     async def aclose(self) -> None:
         """Close the connections, unless they are the caller's."""
+        self._is_closed = True
         if not self._owns_http_client or self._http_client is None:
             return
         client, self._http_client = self._http_client, None

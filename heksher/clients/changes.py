@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -13,7 +14,8 @@ class Changes:
     """Hands sets of changed settings to any number of consumers."""
 
     def __init__(self) -> None:
-        self._subscriptions: set[_Subscription] = set()
+        # Held weakly, since nothing ends an iterator that is dropped before its first step.
+        self._subscriptions: WeakSet[_Subscription] = WeakSet()
         self._is_closed = False
 
     def subscribe(self) -> AsyncIterator[frozenset[Any]]:
@@ -22,18 +24,18 @@ class Changes:
         if self._is_closed:
             subscription.close()
         self._subscriptions.add(subscription)
-        return subscription.iterate(self._subscriptions)
+        return subscription.iterate()
 
     def put(self, changed: frozenset[Any]) -> None:
         """Give *changed* to all consumers, if it is not empty."""
         if changed:
-            for subscription in self._subscriptions:
+            for subscription in list(self._subscriptions):
                 subscription.put(changed)
 
     def close(self) -> None:
         """End all iterators, once they have given what they have."""
         self._is_closed = True
-        for subscription in self._subscriptions:
+        for subscription in list(self._subscriptions):
             subscription.close()
 
 
@@ -51,16 +53,13 @@ class _Subscription:
         self._is_closed = True
         self._news.set()
 
-    async def iterate(self, subscriptions: set[_Subscription]) -> AsyncIterator[frozenset[Any]]:
-        try:
-            while True:
-                await self._news.wait()
-                changed, self._changed = self._changed, frozenset()
-                if not self._is_closed:
-                    self._news.clear()
-                if changed:
-                    yield changed
-                elif self._is_closed:
-                    return
-        finally:
-            subscriptions.discard(self)
+    async def iterate(self) -> AsyncIterator[frozenset[Any]]:
+        while True:
+            await self._news.wait()
+            changed, self._changed = self._changed, frozenset()
+            if not self._is_closed:
+                self._news.clear()
+            if changed:
+                yield changed
+            elif self._is_closed:
+                return

@@ -117,12 +117,12 @@ def _is_harmless(refusal: RefusedDeclaration) -> bool:
 def report_failure(error: Exception, failures: int) -> None:
     """Log a refresh that failed: the first of a row, and the one that makes it serious."""
     if failures == 1:
-        logger.warning("the settings could not be updated: %s", _in_words(error))
+        logger.warning("the settings could not be updated: %s", in_words(error))
     elif failures == FAILURES_UNTIL_ERROR:
         logger.error(
             "the settings could not be updated %d times in a row, and grow old: %s",
             failures,
-            _in_words(error),
+            in_words(error),
         )
 
 
@@ -131,10 +131,11 @@ def report_recovery(failures: int) -> None:
     logger.info("the settings are updated again, after %d failures", failures)
 
 
-def report_callback(what: str, error: Exception) -> None:
+def report_callback(what: str, error: BaseException) -> None:
     """Log that a callback of the user's raised; nothing else is harmed by it."""
     logger.error("%s raised %s", what, type(error).__name__, exc_info=error)
 
 
-def _in_words(error: Exception) -> str:
+def in_words(error: BaseException) -> str:
+    """Return the text of *error*, or its type where it has none."""
     return str(error) or type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
@@ -44,7 +45,10 @@ class Endpoint:
         max_response_bytes: int,
         http_client_args: Mapping[str, Any] | None,
     ) -> None:
-        self._url = _checked_url(service_url)
+        url = _checked_url(service_url)
+        self._headers = _authorization(url)
+        # Without what is secret in it: httpx logs URLs, and errors have them.
+        self._url = str(url.copy_with(userinfo=b"", query=None, fragment=None)).rstrip("/")
         self.max_response_bytes = int(check_positive("max_response_bytes", max_response_bytes))
         timeout = check_positive("request_timeout", request_timeout)
         self.http_client_args = {"timeout": timeout, **(http_client_args or {})}
@@ -56,7 +60,7 @@ class Endpoint:
         arguments: dict[str, Any] = {
             "method": request.method,
             "url": f"{self._url}{request.path}{query}",
-            "headers": dict(request.headers),
+            "headers": {**self._headers, **request.headers},
         }
         if request.json is not None:
             arguments["json"] = request.json
@@ -95,7 +99,7 @@ def check_positive(name: str, value: float) -> float:
     return value
 
 
-def _checked_url(service_url: str) -> str:
+def _checked_url(service_url: str) -> httpx.URL:
     wrong = "is no URL of a service: write it as in 'http://heksher.example:8000'"
     if not isinstance(service_url, str):
         raise InvalidClient(f"service_url, {type(service_url).__name__}, {wrong}")
@@ -105,7 +109,15 @@ def _checked_url(service_url: str) -> str:
         raise InvalidClient(f"service_url {wrong}") from None
     if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
         raise InvalidClient(f"service_url {wrong}, without query and fragment")
-    return service_url.rstrip("/")
+    return url
+
+
+def _authorization(url: httpx.URL) -> dict[str, str]:
+    """Return the header that says what *url* has before its host, if it has anything there."""
+    if not url.userinfo:
+        return {}
+    credentials = b64encode(f"{url.username}:{url.password}".encode()).decode()
+    return {"Authorization": f"Basic {credentials}"}
 
 
 def _deadline(timeout: httpx.Timeout) -> float | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from contextvars import Context, copy_context
 from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from heksher.clients.reporting import (
+    in_words,
     report_callback,
     report_failure,
     report_recovery,
@@ -54,7 +56,7 @@ class Upkeep:
         self._listeners: tuple[tuple[Context, ChangeListener], ...] = ()
         self._last_attempt: datetime | None = None
         self._last_success: datetime | None = None
-        self._last_error: Exception | None = None
+        self._last_error: str | None = None
         self.failures = 0
 
     def take_over(self, client: MainClient) -> None:
@@ -100,8 +102,12 @@ class Upkeep:
 
     def failed(self, error: Exception) -> None:
         """Note that a refresh failed."""
-        self.failures, self._last_error = self.failures + 1, error
+        self.note(error)
         report_failure(error, self.failures)
+
+    def note(self, error: BaseException) -> None:
+        """Note what went wrong; only its text, since it may hold whole answers."""
+        self.failures, self._last_error = self.failures + 1, in_words(error)
 
     def delay(self) -> float:
         """Return the seconds until the next refresh is due."""
@@ -145,7 +151,7 @@ class Upkeep:
             last_success=self._last_success,
             age=monotonic() - snapshot.taken_at if known else None,
             consecutive_failures=self.failures,
-            last_error=str(self._last_error) if self._last_error else None,
+            last_error=self._last_error,
             source=snapshot.source,
             rejected_rules=tuple([one for rules in rule_sets for one in rules.rejections]),
             refused_declarations=tuple([one.refusal for one in standings if one.refusal]),
@@ -160,5 +166,5 @@ def call(what: str, context: Context, callback: Callable[..., object], *argument
     try:
         # A copy: the callback may be running in that context already, in another thread.
         context.copy().run(callback, *arguments)
-    except Exception as error:  # noqa: BLE001  # one callback must not harm the others
+    except (Exception, CancelledError) as error:  # noqa: BLE001  # it must not harm the others
         report_callback(what, error)
