@@ -18,12 +18,26 @@ generated once for each *shape*. With rules on both features, and rules on the s
         return resolve
 
 A *filler* does the same, after filling in what was not given: from the bound context, else from
-the client's default. A feature with a `ContextVar` as default begins with::
+the client's default; what no rule needs is only looked for. With rules on the second of two
+features, a function as default of the first and a `ContextVar` as default of the second, it begins
+with::
 
-    if ø1 is øABSENT:
-        if øn1 in øbound:
-            ø1 = øbound[øn1]
-        else:
+    øbound = øambient()
+    if øbound:
+        if ø0 is øABSENT:
+            if øn0 not in øbound:
+                ø0 = ød0()
+        if ø1 is øABSENT:
+            if øn1 in øbound:
+                ø1 = øbound[øn1]
+            else:
+                ø1 = ød1(øABSENT)
+                if ø1 is øABSENT:
+                    raise ømissing(øn1)
+    else:
+        if ø0 is øABSENT:
+            ø0 = ød0()
+        if ø1 is øABSENT:
             ø1 = ød1(øABSENT)
             if ø1 is øABSENT:
                 raise ømissing(øn1)
@@ -209,19 +223,33 @@ def _known_values(tiers: Tiers) -> list[frozenset[str]]:
 
 
 def _fill_lines(kinds: tuple[DefaultKind, ...], needed: set[int]) -> list[str]:
-    """Return the lines that fill in values; one that neither rules nor errors need is left."""
-    lines = ["øbound = øambient()"]
+    bound, unbound = [], []
     for place, kind in enumerate(kinds):
         if kind is DefaultKind.CONSTANT and place not in needed:
             continue
-        lines += [
-            f"if ø{place} is øABSENT:",
-            f"    if øn{place} in øbound:",
-            f"        ø{place} = øbound[øn{place}]",
-            "    else:",
-            *[f"        {line.replace('#', str(place))}" for line in _DEFAULT_LINES[kind]],
-        ]
-    return lines if len(lines) > 1 else []
+        default = [line.replace("#", str(place)) for line in _DEFAULT_LINES[kind]]
+        unbound += [f"if ø{place} is øABSENT:", *_indented(default)]
+        bound += [f"if ø{place} is øABSENT:", *_indented(_bound_lines(place, default, needed))]
+    if not bound:
+        return []
+    return [
+        "øbound = øambient()",
+        "if øbound:",
+        *_indented(bound),
+        "else:",
+        *_indented(unbound),
+    ]
+
+
+def _bound_lines(place: int, default: list[str], needed: set[int]) -> list[str]:
+    if place not in needed:
+        return [f"if øn{place} not in øbound:", *_indented(default)]
+    return [
+        f"if øn{place} in øbound:",
+        f"    ø{place} = øbound[øn{place}]",
+        "else:",
+        *_indented(default),
+    ]
 
 
 _DEFAULT_LINES: Final = {
@@ -230,6 +258,10 @@ _DEFAULT_LINES: Final = {
     DefaultKind.VARIABLE: ["ø# = ød#(øABSENT)", "if ø# is øABSENT:", "    raise ømissing(øn#)"],
     DefaultKind.FUNCTION: ["ø# = ød#()"],
 }
+
+
+def _indented(lines: list[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
 
 
 def _arguments(width: int) -> str:

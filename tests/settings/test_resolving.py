@@ -58,7 +58,7 @@ def test_source_of_a_filler_is_as_documented() -> None:
     documented = str(resolving.__doc__).rpartition("::\n\n")[2].partition("\n\nWhere")[0]
     lines = [line.removeprefix("    ") for line in documented.splitlines()]
 
-    generated = filler_source((DefaultKind.CONSTANT, DefaultKind.VARIABLE), ((1,),))
+    generated = filler_source((DefaultKind.FUNCTION, DefaultKind.VARIABLE), ((1,),))
 
     assert "\n".join(f"        {line}" for line in lines) in generated
 
