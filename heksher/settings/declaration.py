@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.]+")
 _METADATA_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
-_VERSION: Final = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)")
+_VERSION: Final = re.compile(r"(0|[1-9][0-9]{0,17})\.(0|[1-9][0-9]{0,17})")
 _CORE: Final = __name__.rpartition(".")[0] + "."
 _PASSED_OVER: Final = (_CORE, "pydantic.")
 """Modules whose lines declare nothing: they do it for others."""

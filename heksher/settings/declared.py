@@ -39,11 +39,10 @@ class DeclaredSetting(Protocol):
         declared_rules: What it reads until there is another rule set.
     """
 
-    @property
-    def name(self) -> str: ...  # noqa: D102  # an attribute, described above
+    index: int
 
     @property
-    def index(self) -> int: ...  # noqa: D102  # an attribute, described above
+    def name(self) -> str: ...  # noqa: D102  # an attribute, described above
 
     @property
     def location(self) -> Location: ...  # noqa: D102  # an attribute, described above

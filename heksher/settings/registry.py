@@ -76,8 +76,8 @@ class Registry(Generic[S]):
         self._main: ref[MainClient] | None = None
         self.state: State | Alarm = make_state(StateContent(Snapshot(), {}), {}, self._size)
 
-    def declare(self, setting: S) -> int:
-        """Take *setting* in, and return the index that it has in every state from now on.
+    def declare(self, setting: S) -> None:
+        """Take *setting* in, and give it the index that it has in every state from now on.
 
         Raises:
             InvalidSetting: Another living setting has the name, and was not declared at the same
@@ -85,14 +85,15 @@ class Registry(Generic[S]):
         """
         with self._lock:
             self._check_name(setting)
-            index, self._size = self._size, self._size + 2
+            # Before anybody can find the setting, such as a client in another thread.
+            setting.index = index = self._size
+            self._size += 2
             self._names[setting.name] = ref(setting)
             self._settings[index] = ref(setting)
             state_of(self.state).extend([setting.declared_rules.resolve, None])
             main = self.main
         if main is not None:
             main.setting_declared()
-        return index
 
     def _check_name(self, setting: S) -> None:
         other = self._living(setting.name)

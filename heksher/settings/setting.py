@@ -267,7 +267,7 @@ class Setting(Generic[T, P]):
 
     def _declare(self, name: str) -> None:
         self.name = name
-        self.index = self._registry.declare(self)
+        self._registry.declare(self)
         # Installed over the method of the same name, which is there for type checkers and docs.
         self.get = self._make_get()  # type: ignore[method-assign]  # one get for each setting
 
