@@ -3,6 +3,7 @@
 from heksher.clients.async_client import AsyncHeksherClient
 from heksher.clients.setting_data import SettingData
 from heksher.clients.status import ClientStatus
+from heksher.clients.thread_client import ThreadHeksherClient
 from heksher.clients.tracking import TRACK_ALL
 from heksher.exceptions import (
     ClientClosed,
@@ -35,7 +36,7 @@ from heksher.settings.explicit_types import (
 from heksher.settings.model import SettingsModel
 from heksher.settings.registry import pinned
 from heksher.settings.setting import Setting
-from heksher.settings.setting_type import SettingType
+from heksher.settings.setting_type import Conversion, SettingType
 
 __all__ = [
     "PROVIDED",
@@ -45,6 +46,7 @@ __all__ = [
     "ClientStateError",
     "ClientStatus",
     "ContextFeatures",
+    "Conversion",
     "DeclarationError",
     "HeksherEnum",
     "HeksherError",
@@ -66,6 +68,7 @@ __all__ = [
     "SettingData",
     "SettingType",
     "SettingsModel",
+    "ThreadHeksherClient",
     "UnexpectedResponse",
     "UnknownSetting",
     "UsageError",

@@ -4,44 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from enum import Enum
 from typing import TYPE_CHECKING, Any, Self
 
-from heksher.clients import flows
+from heksher.clients import flows, forking
 from heksher.clients.async_driver import CLOSE_TIMEOUT, AsyncDriver
 from heksher.clients.changes import Changes
+from heksher.clients.client import ClientState, HeksherClient
 from heksher.clients.listing import fetch_listing
-from heksher.clients.reporting import report_callback, report_malformed
+from heksher.clients.reporting import report_forked, report_malformed
 from heksher.clients.setting_data import settings_data
-from heksher.clients.transport import MAX_RESPONSE_BYTES, Endpoint, check_positive
-from heksher.clients.upkeep import Upkeep
-from heksher.exceptions import ClientClosed, ClientStateError, ServiceUnavailable
+from heksher.clients.transport import MAX_RESPONSE_BYTES
+from heksher.exceptions import ClientClosed, ClientStateError, ServiceError
 from heksher.settings import registry as registries
-from heksher.settings.context import check_features
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-    from contextvars import ContextVar
+    import os
+    from collections.abc import AsyncIterator, Iterable, Mapping
     from types import TracebackType
 
     import httpx
 
     from heksher.clients.refreshing import Refreshed
     from heksher.clients.setting_data import SettingData
-    from heksher.clients.status import ClientStatus
-    from heksher.clients.tracking import Tracked
     from heksher.settings.registry import Registry
     from heksher.settings.setting import Setting
 
 
-class _State(Enum):
-    NEW = "new"
-    STARTING = "starting"
-    STARTED = "started"
-    CLOSED = "closed"
-
-
-class AsyncHeksherClient:
+class AsyncHeksherClient(HeksherClient):
     """Declares all settings to a Heksher service and keeps their values fresh.
 
     Use it as an async context manager around the life of the program::
@@ -62,6 +51,9 @@ class AsyncHeksherClient:
         start_timeout: Seconds that starting may take.
         request_timeout: Seconds that a request may take. (The service can hang for 30.)
         max_response_bytes: Bytes that an answer may have.
+        snapshot_path: A file to keep the last good state in, and to start from while the service
+            is away.
+        max_snapshot_age: Seconds after which that state is too old to start from.
         declare: Whether settings are declared; `False` for jobs and networks that only read.
         http_client: An httpx client to use, and to leave open, instead of an own one.
         registry: Whose settings it keeps, if not those of the process.
@@ -84,26 +76,26 @@ class AsyncHeksherClient:
         start_timeout: float = 30.0,
         request_timeout: float = 35.0,
         max_response_bytes: int = MAX_RESPONSE_BYTES,
+        snapshot_path: str | os.PathLike[str] | None = None,
+        max_snapshot_age: float | None = None,
         declare: bool = True,
         http_client: httpx.AsyncClient | None = None,
         registry: Registry = registries.DEFAULT,
     ) -> None:
-        endpoint = Endpoint(
+        super().__init__(
             service_url,
+            update_interval,
+            context_features,
+            http_client_args=http_client_args,
+            start_timeout=start_timeout,
             request_timeout=request_timeout,
             max_response_bytes=max_response_bytes,
-            http_client_args=http_client_args,
+            snapshot_path=snapshot_path,
+            max_snapshot_age=max_snapshot_age,
+            declare=declare,
+            registry=registry,
         )
-        self._start_timeout = check_positive("start_timeout", start_timeout)
-        self._upkeep = Upkeep(
-            registry,
-            check_features(context_features, whose="the client"),
-            update_interval=check_positive("update_interval", update_interval),
-            declares=declare,
-        )
-        self._registry = registry
-        self._driver = AsyncDriver(endpoint, http_client)
-        self._state = _State.NEW
+        self._driver = AsyncDriver(self._endpoint, http_client)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._updates: asyncio.Task[None] | None = None
@@ -122,12 +114,11 @@ class AsyncHeksherClient:
             ClientStateError: It was started before, or another client is the main one.
             InvalidContext: The service lacks one of the context features.
             ServiceError: The service cannot be reached within `start_timeout`, or does not answer
-                as Heksher does. The client is closed then.
+                as Heksher does. The client is closed then, unless there is a snapshot.
         """
-        if self._state is not _State.NEW:
-            raise self._not_open() or ClientStateError("the client is started already")
+        self._check_new()
         self._upkeep.take_over(self)
-        self._state, self._loop = _State.STARTING, asyncio.get_running_loop()
+        self._state, self._loop = ClientState.STARTING, asyncio.get_running_loop()
         try:
             await self._first_refresh()
         except BaseException as error:
@@ -135,22 +126,25 @@ class AsyncHeksherClient:
                 self._upkeep.note(error)
             await self.aclose()
             raise
-        self._state = _State.STARTED
+        self._state = ClientState.STARTED
+        forking.watch(self)
         self._updates = self._spawn(self._keep_fresh())
-        self._call("on_update_ok", self.on_update_ok)
+        self._tell_start()
 
     async def _first_refresh(self) -> None:
         self._upkeep.begin()
         refreshing = self._spawn(self._drive_refresh(first=True, thorough=True))
         # Not awaited itself: whatever it does with a cancellation, this one ends in time.
         await asyncio.wait([refreshing], timeout=self._start_timeout)
-        if self._state is _State.CLOSED:
+        if self._state is ClientState.CLOSED:
             raise ClientClosed("the client was closed while it was starting")
         if not refreshing.done():
-            raise ServiceUnavailable(
-                f"the service did not answer within start_timeout, {self._start_timeout} s"
-            )
-        refreshing.result()
+            refreshing.cancel()
+            self._start_from_snapshot(self._late())
+        elif isinstance(error := refreshing.exception(), ServiceError):
+            self._start_from_snapshot(error)
+        else:
+            refreshing.result()
 
     def _spawn(self, coroutine: Any) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -165,7 +159,7 @@ class AsyncHeksherClient:
             task.exception()
 
     async def _keep_fresh(self) -> None:
-        while self._state is _State.STARTED:
+        while self._state is ClientState.STARTED:
             await self._sleep(self._upkeep.delay())
             self._wake.clear()
             self._served, self._waiting = self._waiting, []
@@ -202,6 +196,9 @@ class AsyncHeksherClient:
         async with self.modification_lock:
             self._upkeep.publish(refreshed)
         self._notify(refreshed)
+        save = self._upkeep.snapshot_to_save(refreshed)
+        if save is not None:
+            await asyncio.to_thread(save)
         if refreshed.errors:
             raise refreshed.errors[0]
         self._upkeep.succeeded()
@@ -209,12 +206,6 @@ class AsyncHeksherClient:
     def _notify(self, refreshed: Refreshed) -> None:
         self._upkeep.notify(refreshed.changed)
         self._changes.put(refreshed.changed)
-
-    def _call(self, what: str, callback: Callable[..., None], *arguments: Any) -> None:
-        try:
-            callback(*arguments)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # a user's override may raise anything
-            report_callback(f"{what}() of the client", error)
 
     async def reload(self) -> None:
         """Update all settings now, and reset the timer.
@@ -226,8 +217,7 @@ class AsyncHeksherClient:
             ServiceError: What went wrong; the values stay as they were.
             ClientStateError: The client is not started, or closed.
         """
-        if self._state is not _State.STARTED:
-            raise self._not_open() or ClientStateError("start the client first: set_as_main()")
+        self._check_started()
         if self._updates is None or self._updates.done() or not self._is_in_its_loop():
             raise ClientStateError(
                 "the client's updates ended with the event loop that they ran in, or were cancelled"
@@ -238,19 +228,15 @@ class AsyncHeksherClient:
         self._wake.set()
         await done
 
-    def _not_open(self) -> ClientClosed | None:
-        if self._state is _State.CLOSED:
-            return ClientClosed("the client is closed: make a new one")
-        return None
-
     async def aclose(self) -> None:
         """Stop the updates and close the connections that this client opened.
 
         Takes a few seconds at most. Again, or before the start, it does nothing. The settings keep
         their last values and defaults, and another client may become the main one.
         """
-        self._state = _State.CLOSED
-        self._registry.release(self)
+        self._state = ClientState.CLOSED
+        self.registry.release(self)
+        forking.unwatch(self)
         try:
             if self._is_in_its_loop():
                 ending = self._end()
@@ -293,36 +279,6 @@ class AsyncHeksherClient:
     ) -> None:
         await self.aclose()
 
-    def set_defaults(self, **features: str | ContextVar[str] | Callable[[], str | None]) -> None:
-        """Give context features the values that they have where a call gives none.
-
-        Calls add up; the last one for a feature wins. Takes effect at once, unless another client
-        is the main one: then when this one starts.
-
-        Args:
-            **features: A string, a `ContextVar` to read one from (without a value it counts as not
-                given), or a function of no argument that returns one.
-
-        Raises:
-            InvalidContext: One is none of these.
-        """
-        self._upkeep.set_defaults(self, dict(features))
-
-    def track_contexts(self, **context_values: Tracked) -> None:
-        """Use only rules of which every condition is tracked, and fetch no others if possible.
-
-        Until something is tracked, all rules are used. Calls add up; after the start they take
-        effect at the next update.
-
-        Args:
-            **context_values: By context feature: a string, a collection of strings, or
-                `TRACK_ALL`. A feature that is not mentioned is not tracked.
-
-        Raises:
-            InvalidContext: One is none of these.
-        """
-        self._upkeep.session.track(context_values)
-
     async def ping(self) -> None:
         """Ask the service whether it is healthy; works before the start, too.
 
@@ -345,34 +301,7 @@ class AsyncHeksherClient:
         self._check_open()
         listing, malformed = await self._driver.drive(fetch_listing())
         report_malformed(malformed)
-        return settings_data(listing.all(), self._registry.declared())
-
-    def _check_open(self) -> None:
-        error = self._not_open()
-        if error is not None:
-            raise error
-
-    def on_update_ok(self) -> None:
-        """Do nothing; override it to be told of each update that worked."""
-
-    def on_update_error(self, exc: Exception) -> None:
-        """Do nothing; override it to be told of each update that failed, and why."""
-
-    def on_change(
-        self, listener: Callable[[frozenset[Setting[Any, ...]]], object]
-    ) -> Callable[[], None]:
-        """Call *listener* with the set of changed settings after each update that changed any.
-
-        It runs after publishing, with the context variables of whoever registered it. One that
-        raises is logged.
-
-        Returns:
-            A function that removes it; more than once is fine.
-
-        Raises:
-            InvalidClient: It cannot be called.
-        """
-        return self._upkeep.on_change(listener)
+        return settings_data(listing.all(), self.registry.declared())
 
     def changes(self) -> AsyncIterator[frozenset[Setting[Any, ...]]]:
         """Return an iterator over the sets of changed settings, from now until the client closes.
@@ -381,25 +310,30 @@ class AsyncHeksherClient:
         """
         return self._changes.subscribe()
 
-    @property
-    def status(self) -> ClientStatus:
-        """How things stand: how old the values are, what failed, what was refused."""
-        return self._upkeep.status(
-            started=self._updates is not None
-            and not self._updates.done()
-            and self._state is _State.STARTED
-        )
-
     def setting_declared(self) -> None:
         """Have a new setting declared and fetched soon; the registry calls it, from any thread."""
-        if self._state is not _State.CLOSED and self._loop is not None:
+        if self._state is not ClientState.CLOSED and self._loop is not None:
             # RuntimeError: the loop is closed, and with it all that this client can do.
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._wake.set)
 
-    def setting_outdated(self, setting: Setting[Any, ...]) -> None:
-        """Have a setting queried afresh soon; the registry calls it, from any thread."""
-        self.setting_declared()
+    def forked(self) -> None:
+        """Leave all to the parent process that belongs to it; runs in the child, right after fork.
+
+        The event loop is not here, so this client is closed here, and another may start.
+        """
+        self._state, self._loop = ClientState.CLOSED, None
+        self._tasks, self._waiting, self._served = set(), [], []
+        self._driver.forget()
+        self.registry.release(self)
+
+    def restart(self) -> None:
+        """Say, in a forked child, that nothing is updated there."""
+        report_forked(
+            "AsyncHeksherClient",
+            self.status.age,
+            "are not updated here, since its event loop is not: start a client in this process",
+        )
 
 
 def _settle(future: asyncio.Future[None], error: Exception | None) -> None:

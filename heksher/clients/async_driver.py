@@ -106,6 +106,11 @@ class AsyncDriver:
             self._http_client = httpx.AsyncClient(**self._endpoint.http_client_args)
         return self._http_client
 
+    def forget(self) -> None:
+        """Leave the connections to another process: this one is a copy of it, made by fork."""
+        if self._owns_http_client:
+            self._http_client = None
+
     async def aclose(self) -> None:
         """Close the connections, unless they are the caller's."""
         self._is_closed = True

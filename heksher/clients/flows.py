@@ -139,6 +139,8 @@ class _Refresh:
             raw_defaults=compiler.raw_defaults,
             validators=compiler.validators,
             standings=self._settling.standings,
+            bodies=querying.bodies,
+            kept_queries=frozenset(querying.kept_queries),
             notes=self._settling.notes,
             malformed=tuple(self._settling.malformed),
             missing_features=self._missing_features,

@@ -37,6 +37,8 @@ class Refreshed:
         raw_defaults: The service's default of each setting compiled, by index.
         validators: The validators that each setting compiled had, by index.
         standings: How each setting stands, by declared name.
+        bodies: The answer to each query that was answered anew, if they are to be kept.
+        kept_queries: The queries of which the former answer still is the last good one.
         notes: What is to be said once of settings' declarations, by declared name.
         malformed: What is wrong with entries of the service's list.
         missing_features: The client's context features that the service lacks.
@@ -50,6 +52,8 @@ class Refreshed:
     raw_defaults: dict[int, Any]
     validators: dict[int, tuple[Any, ...]]
     standings: Mapping[str, Standing]
+    bodies: Mapping[str, bytes] = field(default_factory=dict)
+    kept_queries: frozenset[str] = frozenset()
     notes: Mapping[str, str] = field(default_factory=dict)
     malformed: tuple[str, ...] = ()
     missing_features: tuple[str, ...] = ()

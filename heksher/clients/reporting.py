@@ -9,6 +9,7 @@ from heksher.clients.declaring import DeclarationOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from heksher.clients.declaring import Standing
     from heksher.clients.refreshing import Refreshed
@@ -129,6 +130,37 @@ def report_failure(error: Exception, failures: int) -> None:
 def report_recovery(failures: int) -> None:
     """Log that a refresh worked again, after *failures* that did not."""
     logger.info("the settings are updated again, after %d failures", failures)
+
+
+def report_started_from_snapshot(error: Exception, age: float) -> None:
+    """Log that a client started without its service."""
+    logger.warning(
+        "the service did not help to start (%s): the settings are those of a snapshot, %.0f s old,"
+        " until it does",
+        in_words(error),
+        age,
+    )
+
+
+def report_snapshot_unusable(path: Path, reason: Exception) -> None:
+    """Log that a snapshot file cannot be started from."""
+    logger.warning("the snapshot file %s is not used: %s", path, reason)
+
+
+def report_snapshot_unsaved(path: Path, error: OSError) -> None:
+    """Log that the last good state could not be written; updates go on."""
+    logger.warning("the snapshot file %s could not be written: %s", path, error.strerror)
+
+
+def report_forked(client: str, age: float | None, then: str) -> None:
+    """Log that a process was forked from one in which a client ran."""
+    old = "never fetched" if age is None else f"{age:.0f} s old"
+    logger.warning(
+        "this process was forked from one where %s ran; its settings are %s and %s",
+        client,
+        old,
+        then,
+    )
 
 
 def report_callback(what: str, error: BaseException) -> None:

@@ -33,6 +33,7 @@ class Session:
         registry: Whose settings are declared and refreshed.
         context_features: The client's context features.
         declares: Whether settings are declared, or only queried.
+        keeps_bodies: Whether refreshes keep the answers of queries, to be saved on disk.
         tracking: What is tracked.
         standings: How each setting stands, by declared name.
         etags: The ETag of each query.
@@ -43,11 +44,17 @@ class Session:
     """
 
     def __init__(
-        self, registry: Registry, context_features: tuple[str, ...], *, declares: bool = True
+        self,
+        registry: Registry,
+        context_features: tuple[str, ...],
+        *,
+        declares: bool = True,
+        keeps_bodies: bool = False,
     ) -> None:
         self.registry = registry
         self.context_features = context_features
         self.declares = declares
+        self.keeps_bodies = keeps_bodies
         self.tracking = Tracking()
         self.standings: dict[str, Standing] = {}
         self.etags: dict[str, str] = {}

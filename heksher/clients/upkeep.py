@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio import CancelledError
 from contextvars import Context, copy_context
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,6 +15,7 @@ from heksher.clients.reporting import (
     report_failure,
     report_recovery,
     report_refreshed,
+    report_started_from_snapshot,
 )
 from heksher.clients.schedule import next_delay
 from heksher.clients.session import Session
@@ -25,6 +27,7 @@ from heksher.settings.state import Source
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from heksher.clients.last_good import LastGood
     from heksher.clients.refreshing import Refreshed
     from heksher.settings.context import DefaultSource, FeatureDefault
     from heksher.settings.declared import DeclaredSetting
@@ -48,10 +51,14 @@ class Upkeep:
         *,
         update_interval: float,
         declares: bool,
+        last_good: LastGood | None,
     ) -> None:
         self._registry = registry
         self._update_interval = update_interval
-        self.session = Session(registry, context_features, declares=declares)
+        self._last_good = last_good
+        self.session = Session(
+            registry, context_features, declares=declares, keeps_bodies=last_good is not None
+        )
         self._defaults: dict[str, DefaultSource] = {}
         self._listeners: tuple[tuple[Context, ChangeListener], ...] = ()
         self._last_attempt: datetime | None = None
@@ -92,6 +99,25 @@ class Upkeep:
         session.commit(refreshed)
         names = {index: setting.name for index, setting in self._registry.readable().items()}
         report_refreshed(refreshed, names, before, standings, missing)
+
+    def snapshot_to_save(self, refreshed: Refreshed) -> Callable[[], None] | None:
+        """Return what writes the last good state to disk, if it changed and is to be kept."""
+        if self._last_good is None:
+            return None
+        content = self._last_good.content(self.session, refreshed)
+        return None if content is None else partial(self._last_good.save, content)
+
+    def start_from_snapshot(self, error: Exception) -> bool:
+        """Publish the last good state, if there is one, instead of what *error* kept away."""
+        if self._last_good is None:
+            return False
+        snapshot = self._last_good.load(self.session, self._registry)
+        if snapshot is None:
+            return False
+        self._registry.publish(snapshot)
+        self.note(error)
+        report_started_from_snapshot(error, monotonic() - snapshot.taken_at)
+        return True
 
     def succeeded(self) -> None:
         """Note that a refresh worked."""

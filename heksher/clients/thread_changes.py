@@ -1,0 +1,68 @@
+"""`for changed in client.changes()`: the threaded client's side of `changes`."""
+
+from __future__ import annotations
+
+from threading import Condition
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class ThreadChanges:
+    """Hands sets of changed settings to any number of consumers, each in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._subscriptions: WeakSet[Subscription] = WeakSet()
+        self._is_closed = False
+
+    def subscribe(self) -> Iterator[frozenset[Any]]:
+        """Return an iterator that begins with the next change."""
+        subscription = Subscription(is_closed=self._is_closed)
+        self._subscriptions.add(subscription)
+        return subscription
+
+    def put(self, changed: frozenset[Any]) -> None:
+        """Give *changed* to all consumers, if it is not empty."""
+        if changed:
+            for subscription in list(self._subscriptions):
+                subscription.put(changed)
+
+    def close(self) -> None:
+        """End all iterators, once they have given what they have."""
+        self._is_closed = True
+        for subscription in list(self._subscriptions):
+            subscription.close()
+
+
+class Subscription:
+    """One consumer's iterator: what changed since it was last asked, as one set."""
+
+    def __init__(self, *, is_closed: bool) -> None:
+        self._changed: frozenset[Any] = frozenset()
+        self._news = Condition()
+        self._is_closed = is_closed
+
+    def put(self, changed: frozenset[Any]) -> None:
+        """Add to what the consumer gets next."""
+        with self._news:
+            self._changed |= changed
+            self._news.notify_all()
+
+    def close(self) -> None:
+        """End the iterator, after what it has."""
+        with self._news:
+            self._is_closed = True
+            self._news.notify_all()
+
+    def __iter__(self) -> Iterator[frozenset[Any]]:
+        return self
+
+    def __next__(self) -> frozenset[Any]:
+        with self._news:
+            self._news.wait_for(lambda: self._changed or self._is_closed)
+            changed, self._changed = self._changed, frozenset()
+        if not changed:
+            raise StopIteration
+        return changed
