@@ -12,7 +12,7 @@ def local_service(*context_features: str) -> Iterator[str]:
     command = [sys.executable, "-m", "heksher.server", "--port", "0"]
     command += ["--context-features", ",".join(context_features)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
-        assert process.stdout is not None
+        assert process.stdout is not None  # noqa: S101  # it is a pipe
         first_line = process.stdout.readline()
         if not first_line:
             raise RuntimeError("the service did not start: pip install '.[server]'")
