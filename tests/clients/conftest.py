@@ -186,6 +186,7 @@ class Conversation:
         self.registry = registry
         self.session = Session(registry, ("environment", "user"), declares=declares)
         self.session.randomness = random.Random(1)  # noqa: S311  # jitter, no secret
+        self.kept: list[Setting[Any, ...]] = []
         self.sends: list[int] = []
         self.waits: list[float] = []
 

@@ -1,0 +1,872 @@
+"""The conversation with the service, driven by hand: no I/O, no waiting, every answer chosen."""
+
+from __future__ import annotations
+
+import copy
+import gc
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from heksher import InvalidContext, ServiceStatusError, ServiceUnavailable, UnexpectedResponse
+from heksher.clients.effects import AT_ONCE, Request, Send
+from heksher.clients.flows import ping, refresh
+from heksher.clients.query_flow import MAX_HALVINGS
+from heksher.settings.setting import Setting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from clients.conftest import Canned, Conversation
+    from heksher.clients.effects import Answer
+
+
+def declare(talk: Conversation, name: str = "n", default: int = 1, **options: Any) -> Setting[int]:
+    """Declare a setting that lives as long as the conversation."""
+    arguments = {"configurable_features": ["user"], "registry": talk.registry, **options}
+    setting = Setting[int](name, default_value=default, **arguments)
+    talk.kept.append(setting)
+    return setting
+
+
+def known(talk: Conversation, *names: str, default: int = 1) -> list[Setting[int]]:
+    """Declare settings that the service has already."""
+    for name in names:
+        talk.service.add(name, default)
+    return [declare(talk, name, default) for name in names]
+
+
+def many(count: int) -> list[str]:
+    return [f"setting.number_{place:04}" for place in range(count)]
+
+
+def answering(path: str, answer: Answer) -> Callable[[Request], Answer | None]:
+    return lambda request: answer if request.path == f"/api/v1/{path}" else None
+
+
+def reply(status: int, **content: Any) -> httpx.Response:
+    return httpx.Response(status, request=httpx.Request("GET", "http://x"), **content)
+
+
+def test_start_takes_two_requests_and_the_batches(talk: Conversation) -> None:
+    settings = known(talk, *many(250))
+
+    talk.refresh(first=True)
+
+    assert len(talk.last_requests) == 2 + 3
+    assert settings[0].get(user="x") == 1
+
+
+def test_start_without_settings_asks_for_the_features_only(talk: Conversation) -> None:
+    talk.refresh(first=True)
+
+    assert [request.path for request in talk.last_requests] == ["/api/v1/context_features"]
+
+
+def test_refresh_after_the_start_does_not_list_again(talk: Conversation) -> None:
+    known(talk, "a")
+    talk.refresh(first=True)
+
+    talk.refresh()
+
+    paths = [request.path for request in talk.last_requests]
+    assert paths == ["/api/v1/context_features", "/api/v1/query"]
+
+
+def test_at_most_four_requests_are_sent_at_once(talk: Conversation) -> None:
+    settings = [declare(talk, name) for name in many(30)]
+
+    talk.refresh(first=True)
+
+    assert max(talk.sends) == AT_ONCE == 4
+    assert len(talk.service.settings) == len(settings)
+
+
+def test_url_of_a_batch_stays_below_6_kb(talk: Conversation) -> None:
+    settings = known(talk, *[f"{name}.{'x' * 100}" for name in many(120)])
+    talk.session.track({"user": [f"value{place}" for place in range(1000)]})
+
+    talk.refresh(first=True)
+
+    queries = [one.query for one in talk.last_requests if one.path == "/api/v1/query"]
+    assert max(map(len, queries)) < 6_000
+    assert sum(query.count("setting.number_") for query in queries) == len(settings)
+
+
+def test_name_of_6_kb_has_a_query_of_its_own(talk: Conversation) -> None:
+    name = "x" * 6_000
+    talk.service.rule(name, 1, 9, user="u")
+    (*_, long) = known(talk, "a", name)
+
+    talk.refresh(first=True)
+
+    assert long.get(user="u") == 9
+    assert len(talk.last_requests) == 4
+
+
+def test_second_refresh_sends_the_etag_of_each_batch(talk: Conversation) -> None:
+    known(talk, *many(150))
+    talk.refresh(first=True)
+
+    talk.refresh()
+
+    queries = [one for one in talk.last_requests if one.path == "/api/v1/query"]
+    assert [one.headers for one in queries] == [{"If-None-Match": '"1"'}] * 2
+
+
+def test_304_leaves_the_rule_sets_as_they_are(talk: Conversation) -> None:
+    (setting,) = known(talk, "a")
+    talk.refresh(first=True)
+    before = talk.rule_set(setting)
+
+    refreshed = talk.refresh()
+
+    assert talk.rule_set(setting) is before
+    assert refreshed.changed == frozenset()
+    assert list(refreshed.etags.values()) == ['"1"']
+
+
+def test_changed_batch_alone_is_compiled_again(talk: Conversation) -> None:
+    settings = known(talk, *many(150))
+    talk.refresh(first=True)
+    before = talk.rule_set(settings[-1])
+    talk.service.rule(settings[0].name, 1, 9, user="u")
+    talk.service.instead.append(
+        lambda request: reply(304) if settings[-1].name in request.query else None
+    )
+
+    refreshed = talk.refresh()
+
+    assert refreshed.changed == {settings[0]}
+    assert talk.rule_set(settings[-1]) is before
+
+
+def test_304_that_was_never_asked_for_is_an_error(talk: Conversation) -> None:
+    known(talk, "a")
+    talk.service.instead.append(answering("query", reply(304)))
+
+    with pytest.raises(UnexpectedResponse, match="nothing was fetched"):
+        talk.refresh(first=True)
+    assert talk.session.etags == {}
+
+
+@pytest.mark.parametrize("etag", ["", "\u00e9", '"' + "x" * 5_000 + '"', '"a b"'])
+def test_etag_that_cannot_be_sent_back_is_not_kept(talk: Conversation, etag: str) -> None:
+    (setting,) = known(talk, "a")
+    body = {"settings": {"a": {"default_value": 1, "rules": []}}}
+    headers = {b"etag": etag.encode()}
+    talk.service.instead.append(answering("query", reply(200, json=body, headers=headers)))
+
+    talk.refresh(first=True)
+
+    assert talk.session.etags == {}
+    assert setting.get(user="u") == 1
+
+
+def test_one_unknown_name_harms_no_other_and_is_declared_again(talk: Conversation) -> None:
+    first, second = known(talk, "a", "b")
+    talk.refresh(first=True)
+    del talk.service.settings["a"]
+    talk.service.rule("b", 1, 9, user="u")
+
+    refreshed = talk.refresh()
+
+    assert refreshed.errors == ()
+    assert (first.get(user="u"), second.get(user="u")) == (1, 9)
+    assert "a" in talk.service.settings
+
+
+def test_only_setting_is_declared_again_without_an_error(talk: Conversation) -> None:
+    (setting,) = known(talk, "a")
+    talk.refresh(first=True)
+    talk.service.settings.clear()
+
+    refreshed = talk.refresh()
+
+    assert refreshed.errors == ()
+    assert talk.service.settings.keys() == {"a"}
+    assert setting.get(user="u") == 1
+
+
+def test_empty_service_gets_all_settings_again(talk: Conversation) -> None:
+    settings = known(talk, *many(120))
+    talk.refresh(first=True)
+    talk.service.settings.clear()
+
+    assert talk.refresh().errors == ()
+    assert len(talk.service.settings) == len(settings)
+
+
+def test_deleted_setting_that_is_refused_now_keeps_its_last_values(talk: Conversation) -> None:
+    talk.service.rule("a", 1, 9, user="u")
+    first, second = known(talk, "a", "b")
+    talk.refresh(first=True)
+    del talk.service.settings["a"]
+    talk.service.instead.append(answering("settings/declare", reply(422)))
+
+    refreshed = talk.refresh()
+
+    assert (first.get(user="u"), second.get(user="u")) == (9, 1)
+    assert refreshed.standings["a"].refusal is not None
+
+
+@pytest.mark.parametrize("lying", [1, 3])
+def test_names_that_only_the_query_does_not_know_are_isolated(
+    talk: Conversation, lying: int
+) -> None:
+    settings = known(talk, *many(100))
+    talk.refresh(first=True)
+    hidden = {one.name for one in settings[:lying]}
+    talk.service.rule(settings[-1].name, 1, 9, user="u")
+    talk.service.instead.append(
+        lambda request: reply(404) if any(name in request.query for name in hidden) else None
+    )
+
+    refreshed = talk.refresh()
+
+    assert len(refreshed.errors) == lying
+    assert settings[-1].get(user="u") == 9
+    assert settings[0].get(user="u") == 1
+
+
+def test_service_that_knows_no_name_is_not_asked_for_each(talk: Conversation) -> None:
+    settings = known(talk, *many(1_000))
+    talk.refresh(first=True)
+    talk.service.instead.append(answering("query", reply(404, text="<html>")))
+
+    refreshed = talk.refresh()
+
+    assert len(talk.last_requests) < 10 + 2 * MAX_HALVINGS + 8
+    assert all(isinstance(error, UnexpectedResponse) for error in refreshed.errors)
+    assert settings[0].get(user="u") == 1
+
+
+def test_service_that_forgets_what_it_was_told_is_not_told_for_ever(talk: Conversation) -> None:
+    (setting,) = known(talk, "a")
+    talk.refresh(first=True)
+    talk.service.settings.clear()
+    created = reply(200, json={"outcome": "created"})
+    talk.service.instead.append(answering("settings/declare", created))
+
+    refreshed = talk.refresh()
+
+    assert len(refreshed.errors) == 1
+    assert len([one for one in talk.last_requests if one.json]) <= 3
+    assert setting.get(user="u") == 1
+
+
+def test_setting_renamed_while_running_is_followed(talk: Conversation) -> None:
+    first, second = known(talk, "a", "b")
+    talk.refresh(first=True)
+    talk.service.rename("a", "renamed")
+    talk.service.rule("renamed", 1, 9, user="u")
+
+    refreshed = talk.refresh()
+
+    assert (refreshed.errors, first.get(user="u"), second.get(user="u")) == ((), 9, 1)
+    assert refreshed.standings["a"].canonical_name == "renamed"
+
+
+def test_renamed_setting_costs_one_query_from_then_on(talk: Conversation) -> None:
+    known(talk, "a", "b")
+    talk.refresh(first=True)
+    talk.service.rename("a", "renamed")
+    talk.refresh()
+
+    talk.refresh()
+    talk.refresh()
+
+    assert [one.query for one in talk.last_requests][1:] == ["settings=renamed,b"]
+    assert talk.last_requests[1].headers
+
+
+def test_answer_that_lacks_a_name_keeps_its_values_and_no_etag(talk: Conversation) -> None:
+    talk.service.rule("a", 1, 9, user="u")
+    first, second = known(talk, "a", "b")
+    talk.refresh(first=True)
+    talk.service.generation += 1
+    talk.service.rule("b", 2, 8, user="u")
+    body = {"settings": {"b": talk.service.queried("b")}}
+    talk.service.instead.append(answering("query", reply(200, json=body, headers={"etag": '"z"'})))
+
+    refreshed = talk.refresh()
+
+    assert "lacks setting 'a'" in str(refreshed.errors[0])
+    assert (first.get(user="u"), second.get(user="u")) == (9, 8)
+    assert refreshed.etags == {}
+
+
+def test_query_string_that_was_cut_to_nothing_is_noticed(talk: Conversation) -> None:
+    known(talk, "a", "b")
+    empty = reply(200, json={"settings": {}}, headers={"etag": '"z"'})
+    talk.service.instead.append(answering("query", empty))
+
+    with pytest.raises(UnexpectedResponse, match="lacks setting"):
+        talk.refresh(first=True)
+
+
+def test_one_malformed_setting_in_an_answer_harms_no_other(talk: Conversation) -> None:
+    talk.service.rule("a", 1, 9, user="u")
+    first, second = known(talk, "a", "b")
+    talk.refresh(first=True)
+    talk.service.rule("b", 2, 8, user="u")
+    bodies = {
+        "a": {"default_value": 1, "rules": [{"rule_id": "x"}]},
+        "b": talk.service.queried("b"),
+    }
+    broken = reply(200, json={"settings": bodies}, headers={"etag": '"z"'})
+    talk.service.instead.append(answering("query", broken))
+
+    refreshed = talk.refresh()
+
+    assert "of setting 'a'" in str(refreshed.errors[0])
+    assert (first.get(user="u"), second.get(user="u")) == (9, 8)
+    assert refreshed.etags == {}
+
+
+def test_order_of_features_counts_even_with_304_everywhere(talk: Conversation) -> None:
+    both = ["environment", "user"]
+    talk.service.add("a", 1, configurable_features=both)
+    talk.service.rule("a", 1, 10, user="u")
+    talk.service.rule("a", 2, 20, environment="e")
+    setting = declare(talk, "a", configurable_features=both)
+    talk.refresh(first=True)
+    before = setting.get(user="u", environment="e")
+    talk.service.features.reverse()
+
+    refreshed = talk.refresh()
+
+    assert (before, setting.get(user="u", environment="e")) == (10, 20)
+    assert refreshed.changed == {setting}
+    assert talk.last_requests[1].headers == {"If-None-Match": '"3"'}
+
+
+def test_feature_that_the_service_lacks_stops_the_start(talk: Conversation) -> None:
+    talk.service.features = ["user", "theme"]
+
+    with pytest.raises(InvalidContext, match=r"\['environment'\].*\['user', 'theme'\]"):
+        talk.refresh(first=True)
+
+
+def test_feature_that_disappears_later_keeps_its_rules(talk: Conversation) -> None:
+    talk.service.rule("a", 1, 9, user="u")
+    (setting,) = known(talk, "a")
+    talk.refresh(first=True)
+    talk.service.features = ["environment", "renamed"]
+    talk.service.rule("a", 2, 8, user="v")
+
+    refreshed = talk.refresh()
+
+    assert refreshed.missing_features == ("user",)
+    assert (setting.get(user="u"), setting.get(user="v")) == (9, 8)
+
+
+def test_features_that_cannot_be_had_stop_no_values(talk: Conversation) -> None:
+    (setting,) = known(talk, "a")
+    talk.refresh(first=True)
+    talk.service.instead.append(answering("context_features", reply(500)))
+    for place in range(3):
+        talk.service.rules.clear()
+        talk.service.rule("a", 1, place, user="u")
+
+        refreshed = talk.refresh()
+
+        assert isinstance(refreshed.errors[0], ServiceStatusError)
+        assert setting.get(user="u") == place
+
+
+def test_list_that_cannot_be_had_stops_no_known_setting(talk: Conversation) -> None:
+    (setting,) = known(talk, "a")
+    talk.refresh(first=True)
+    new = declare(talk, "new")
+    talk.service.rule("a", 1, 9, user="u")
+    talk.service.instead.append(answering("settings", reply(500)))
+
+    refreshed = talk.refresh()
+
+    assert len(refreshed.errors) == 1
+    assert (setting.get(user="u"), new.get(user="u")) == (9, 1)
+
+
+def test_new_setting_is_declared_once_the_list_comes_again(talk: Conversation) -> None:
+    talk.refresh(first=True)
+    new = declare(talk, "new", 5)
+    talk.service.instead.append(answering("settings", reply(500)))
+    talk.refresh()
+    talk.service.instead.clear()
+
+    assert talk.refresh().errors == ()
+    assert talk.service.settings["new"]["default_value"] == new.get(user="u")
+
+
+def test_unknown_name_without_a_list_harms_no_other(talk: Conversation) -> None:
+    first, second = known(talk, "a", "b")
+    talk.refresh(first=True)
+    del talk.service.settings["a"]
+    talk.service.rule("b", 1, 9, user="u")
+    talk.service.instead.append(answering("settings", reply(500)))
+
+    refreshed = talk.refresh()
+
+    assert len(refreshed.errors) == 2
+    assert (first.get(user="u"), second.get(user="u")) == (1, 9)
+
+
+def test_client_that_declares_nothing_sends_no_declaration(
+    canned: Canned, talk: Conversation
+) -> None:
+    talk.session.declares = False
+    first, second = declare(talk, "a"), declare(talk, "b")
+    canned.add("a", 7)
+
+    refreshed = talk.refresh(first=True)
+
+    assert canned.declared == []
+    assert [name for name, one in refreshed.standings.items() if one.refusal] == ["a", "b"]
+    assert (first.get(user="u"), second.get(user="u")) == (7, 1)
+
+
+def test_unknown_setting_of_a_client_that_declares_nothing_keeps_its_values(
+    talk: Conversation,
+) -> None:
+    talk.session.declares = False
+    talk.service.rule("a", 1, 9, user="u")
+    first, second = known(talk, "a", "b")
+    talk.refresh(first=True)
+    del talk.service.settings["a"]
+
+    refreshed = talk.refresh()
+
+    assert (refreshed.errors, first.get(user="u"), second.get(user="u")) == ((), 9, 1)
+
+
+def failing(times: int, answer: Answer, name: str = "") -> Callable[[Request], Answer | None]:
+    """Answer so many declarations, of *name* or of all, with *answer*."""
+    left = [times]
+
+    def instead(request: Request) -> Answer | None:
+        if request.json is None or not left[0] or name not in request.json["name"]:
+            return None
+        left[0] -= 1
+        return answer
+
+    return instead
+
+
+@pytest.mark.parametrize(
+    "answer", [reply(500), reply(503), httpx.ReadTimeout("lost")], ids=["500", "503", "lost"]
+)
+@pytest.mark.parametrize("times", [1, 3])
+def test_failing_declaration_is_sent_again(talk: Conversation, answer: Answer, times: int) -> None:
+    setting = declare(talk)
+    talk.service.instead.append(failing(times, answer))
+
+    refreshed = talk.refresh(first=True)
+
+    assert (refreshed.standings["n"].outcome, len(talk.waits)) == ("created", times)
+    assert setting.get(user="u") == 1
+
+
+def test_waits_between_declarations_grow_and_are_jittered(talk: Conversation) -> None:
+    declare(talk)
+    talk.service.instead.append(failing(3, reply(500)))
+
+    talk.refresh(first=True)
+
+    assert all(0.2 * n <= wait <= 1.0 * n for n, wait in enumerate(talk.waits, start=1))
+    assert len(set(talk.waits)) == 3
+
+
+def test_declaration_that_keeps_failing_is_no_reason_not_to_start(talk: Conversation) -> None:
+    known(talk, "other")
+    setting = declare(talk)
+    talk.service.instead.append(failing(99, reply(500)))
+
+    refreshed = talk.refresh(first=True)
+
+    assert refreshed.standings["n"].outcome == "degraded"
+    assert (refreshed.errors, setting.get(user="u")) == ((), 1)
+
+
+def test_service_that_fails_on_all_declarations_is_not_waited_for_by_each(
+    talk: Conversation,
+) -> None:
+    [declare(talk, name) for name in many(100)]
+    talk.service.instead.append(failing(9_999, reply(500)))
+
+    refreshed = talk.refresh(first=True)
+
+    assert sum(talk.waits) < 10
+    assert {one.outcome.value for one in refreshed.standings.values()} == {"degraded"}
+
+
+def test_service_that_loses_all_declarations_is_asked_no_further(talk: Conversation) -> None:
+    [declare(talk, name) for name in many(100)]
+    talk.service.instead.append(failing(9_999, httpx.ReadTimeout("lost")))
+
+    talk.refresh(first=True)
+
+    assert len([one for one in talk.last_requests if one.json]) == 4 * AT_ONCE
+
+
+def test_one_setting_that_always_fails_keeps_no_other_from_its_retries(talk: Conversation) -> None:
+    [declare(talk, name) for name in ["poison", *many(8)]]
+    talk.service.instead += [failing(99, reply(500), "poison"), failing(1, reply(500), "0007")]
+
+    refreshed = talk.refresh(first=True)
+
+    assert [name for name, one in refreshed.standings.items() if one.refusal] == ["poison"]
+
+
+def test_refused_declaration_is_tried_again_at_every_tenth_refresh(talk: Conversation) -> None:
+    setting = declare(talk)
+    talk.service.instead.append(failing(999, reply(422)))
+    posts = []
+
+    for _ in range(21):
+        talk.refresh(first=False)
+        posts.append(sum(one.json is not None for one in talk.last_requests))
+
+    assert [place for place, count in enumerate(posts, start=1) if count] == [1, 10, 20]
+    assert setting.get(user="u") == 1
+
+
+def test_refused_declaration_is_tried_again_by_reload(talk: Conversation) -> None:
+    declare(talk)
+    talk.service.instead.append(failing(1, reply(422)))
+    talk.refresh(first=True)
+
+    refreshed = talk.refresh(thorough=True)
+
+    assert refreshed.standings["n"].refusal is None
+
+
+def test_refused_declaration_is_tried_again_when_its_setting_changed(talk: Conversation) -> None:
+    talk.service.add("n", 1)
+    declare(talk, version="1.1")
+    talk.service.instead.append(failing(1, reply(409, json={"outcome": "rejected"})))
+    talk.refresh(first=True)
+    talk.service.settings["n"]["metadata"] = {"new": 1}
+    declare(talk, "another")
+
+    refreshed = talk.refresh()
+
+    assert refreshed.standings["n"].outcome == "upgraded"
+
+
+def test_answer_to_a_declaration_that_is_not_heksher_s_stops_the_start(
+    talk: Conversation,
+) -> None:
+    declare(talk)
+    talk.service.instead.append(failing(1, reply(200, html="<html>")))
+
+    with pytest.raises(UnexpectedResponse, match="POST /api/v1/settings/declare"):
+        talk.refresh(first=True)
+
+
+def test_answer_to_a_declaration_that_is_not_heksher_s_stops_no_other_setting(
+    talk: Conversation,
+) -> None:
+    (other,) = known(talk, "a")
+    talk.refresh(first=True)
+    setting = declare(talk)
+    talk.service.rule("a", 1, 9, user="u")
+    talk.service.instead.append(failing(99, reply(302)))
+
+    refreshed = talk.refresh()
+
+    assert isinstance(refreshed.errors[0], UnexpectedResponse)
+    assert (other.get(user="u"), setting.get(user="u")) == (9, 1)
+
+
+def test_later_step_follows_a_first_one_that_another_program_beat(talk: Conversation) -> None:
+    setting = declare(talk, version="2.0", default=5)
+
+    def race(request: Request) -> Answer | None:
+        if request.json is None or request.json["version"] != "1.0":
+            return None
+        talk.service.add("n", 3)
+        return reply(409, json={"outcome": "mismatch", "differences": []})
+
+    talk.service.instead.append(race)
+
+    refreshed = talk.refresh(first=True)
+
+    assert refreshed.standings["n"].outcome == "upgraded"
+    assert setting.get(user="u") == 5
+
+
+def test_outdated_answer_to_a_declaration_gives_version_and_new_name(talk: Conversation) -> None:
+    setting = declare(talk)
+    talk.service.add("new", 7, aliases=["n"], version="3.1")
+    differences = [{"level": "minor", "attribute": "name", "latest_value": "new"}]
+    body = {"outcome": "outdated", "latest_version": "3.1", "differences": differences}
+    talk.service.instead += [
+        answering("settings/declare", reply(200, json=body)),
+        answering("settings", reply(200, json={"settings": []})),
+    ]
+
+    outdated = talk.refresh(first=True).standings["n"].outdated
+
+    assert outdated is not None
+    assert (outdated.canonical_name, outdated.latest_version) == ("new", "3.1")
+    assert setting.get(user="u") == 7
+
+
+def test_falsy_default_gives_way_to_a_newer_version_of_another_program(talk: Conversation) -> None:
+    (setting,) = known(talk, "a", default=0)
+    talk.refresh(first=True)
+    talk.service.settings["a"].update(default_value=5, version="1.1")
+    talk.service.generation += 1
+
+    refreshed = talk.refresh()
+
+    assert refreshed.standings["a"].outcome == "outdated"
+    assert setting.get(user="u") == 5
+
+
+def test_falsy_default_gives_way_even_between_list_and_query(talk: Conversation) -> None:
+    (setting,) = known(talk, "a", default=0)
+
+    def upgrade(request: Request) -> None:
+        if request.path == "/api/v1/query":
+            talk.service.settings["a"].update(default_value=5, version="1.1")
+
+    talk.service.instead.append(upgrade)
+
+    talk.refresh(first=True)
+
+    assert setting.get(user="u") == 5
+
+
+def test_falsy_default_stays_where_only_the_service_lost_it(talk: Conversation) -> None:
+    talk.service.add("a", 5)
+    setting = declare(talk, "a", 0)
+    for _ in range(3):
+        talk.refresh()
+        talk.service.generation += 1
+
+    assert setting.get(user="u") == 0
+
+
+def test_alias_and_canonical_name_in_one_process_both_read_the_rules(talk: Conversation) -> None:
+    talk.service.add("new", 7, aliases=["old"])
+    talk.service.rule("new", 1, 9, user="u")
+    old, new = declare(talk, "old", 7), declare(talk, "new", 7)
+
+    refreshed = talk.refresh(first=True)
+
+    assert (old.get(user="u"), new.get(user="u"), refreshed.errors) == (9, 9, ())
+    assert [one.query for one in talk.last_requests][-1] == "settings=new"
+
+
+def test_rename_by_one_setting_of_a_process_is_followed_by_the_other(talk: Conversation) -> None:
+    talk.service.add("old", 7)
+    talk.service.rule("old", 1, 9, user="u")
+    old = declare(talk, "old", 7)
+    new = declare(talk, "new", 7, alias="old", version="1.1")
+
+    refreshed = talk.refresh(first=True)
+
+    assert (old.get(user="u"), new.get(user="u"), refreshed.errors) == (9, 9, ())
+    assert refreshed.standings["old"].canonical_name == "new"
+
+
+def test_setting_declared_anew_reads_the_rules_with_the_one_it_replaced(
+    talk: Conversation,
+) -> None:
+    talk.service.add("a", 1)
+    talk.service.rule("a", 1, 9, user="u")
+    settings = []
+    for default in (1, 1):
+        settings.append(declare(talk, "a", default))
+        talk.refresh()
+
+    assert [one.get(user="u") for one in settings] == [9, 9]
+
+
+def test_partial_failure_keeps_the_rest(talk: Conversation) -> None:
+    settings = known(talk, *many(250))
+    talk.refresh(first=True)
+    taken_at = talk.registry.snapshot.taken_at
+    for place in (0, 150):
+        talk.service.rule(settings[place].name, place, 9, user="u")
+    talk.service.instead.append(
+        lambda request: reply(500) if settings[0].name in request.query else None
+    )
+
+    refreshed = talk.refresh()
+
+    assert [one.get(user="u") for one in (settings[0], settings[150])] == [1, 9]
+    assert len(refreshed.errors) == 1
+    assert len(refreshed.etags) == 2
+    assert talk.registry.snapshot.taken_at == taken_at
+
+
+def test_failed_batch_is_asked_for_in_full(talk: Conversation) -> None:
+    (_setting,) = known(talk, "a")
+    talk.refresh(first=True)
+    talk.service.instead.append(answering("query", reply(500)))
+    talk.refresh()
+    talk.service.instead.clear()
+
+    talk.refresh()
+
+    assert talk.last_requests[1].headers == {}
+
+
+def test_batch_that_never_comes_keeps_no_later_one_from_coming(talk: Conversation) -> None:
+    settings = known(talk, *many(1_000))
+    talk.refresh(first=True)
+    talk.service.rule(settings[-1].name, 1, 9, user="u")
+    lost = httpx.ReadTimeout("lost")
+    talk.service.instead.append(lambda request: lost if settings[0].name in request.query else None)
+
+    talk.refresh()
+
+    assert settings[-1].get(user="u") == 9
+
+
+def test_service_that_goes_away_is_asked_no_further(talk: Conversation) -> None:
+    known(talk, *many(1_000))
+    talk.refresh(first=True)
+    talk.service.instead.append(answering("query", httpx.ConnectError("refused")))
+
+    refreshed = talk.refresh()
+
+    assert len(talk.last_requests) == 1 + AT_ONCE
+    assert isinstance(refreshed.errors[0], ServiceUnavailable)
+    assert len(refreshed.etags) == 10 - AT_ONCE
+
+
+def test_unreachable_service_raises_and_changes_nothing(talk: Conversation) -> None:
+    known(talk, "a")
+    talk.refresh(first=True)
+    talk.service.instead.append(lambda _request: httpx.ConnectError("refused"))
+    before = copy.copy(vars(talk.session))
+
+    with pytest.raises(ServiceUnavailable) as caught:
+        talk.refresh()
+
+    assert isinstance(caught.value.__cause__, httpx.ConnectError)
+    assert vars(talk.session) == before
+
+
+def steps_of(talk: Conversation, *, first: bool, until: int) -> bool:
+    """Drive a refresh so many steps, close it there, and tell whether it went that far."""
+    flow = refresh(talk.session, first=first)
+    answers: Any = None
+    for _ in range(until):
+        try:
+            effect = flow.send(answers)
+        except StopIteration:
+            return False
+        sends = isinstance(effect, Send)
+        answers = [talk.service.answer(one) for one in effect.requests] if sends else None
+    flow.close()
+    return True
+
+
+def test_closing_a_flow_anywhere_leaves_the_session_as_it_was(talk: Conversation) -> None:
+    known(talk, *many(120))
+    declare(talk, "new", version="2.0")
+    talk.service.instead.append(failing(1, reply(500)))
+    before, state = copy.deepcopy(vars(talk.session) | {"registry": 0}), talk.registry.state
+    step = 0
+
+    while steps_of(talk, first=True, until=step):
+        assert vars(talk.session) | {"registry": 0, "randomness": 0} == before | {"randomness": 0}
+        assert talk.registry.state is state
+        step += 1
+
+    assert step >= 8
+
+
+def test_etag_counts_only_after_the_commit(talk: Conversation) -> None:
+    known(talk, "a")
+    refreshed = talk.drive(refresh(talk.session, first=True))
+
+    assert refreshed.etags
+    assert talk.session.etags == {}
+
+
+def test_etags_of_what_was_tracked_before_do_not_count(talk: Conversation) -> None:
+    known(talk, "a")
+    refreshed = talk.drive(refresh(talk.session, first=True))
+    talk.session.track({"user": "u"})
+
+    talk.session.commit(refreshed)
+
+    assert talk.session.etags == {}
+
+
+def test_validator_added_during_a_refresh_sees_all_values_at_the_next(talk: Conversation) -> None:
+    talk.service.rule("a", 1, 9, user="u")
+    (setting,) = known(talk, "a")
+    setting.add_validator(lambda value, _rule, _setting: value + 1)
+    refreshed = talk.drive(refresh(talk.session, first=True))
+    setting.add_validator(lambda value, _rule, _setting: value * 10)
+    talk.registry.publish(refreshed.snapshot)
+    talk.session.commit(refreshed)
+
+    talk.refresh()
+
+    assert setting.get(user="u") == 100
+
+
+def test_validators_cost_no_query_once_they_have_been_called(talk: Conversation) -> None:
+    (setting,) = known(talk, "a")
+    setting.add_validator(lambda value, _rule, _setting: value)
+    talk.refresh(first=True)
+
+    talk.refresh()
+
+    assert talk.last_requests[1].headers == {"If-None-Match": '"1"'}
+
+
+def test_dead_settings_are_forgotten(talk: Conversation) -> None:
+    (setting,) = known(talk, "a")
+    talk.refresh(first=True)
+    assert talk.session.standings.keys() == {"a"}
+    talk.kept.clear()
+    del setting
+
+    gc.collect()
+    refreshed = talk.refresh()
+
+    assert (refreshed.snapshot.rule_sets, talk.session.standings) == ({}, {})
+    assert (talk.session.raw_defaults, talk.session.validators) == ({}, {})
+    assert len(talk.last_requests) == 1
+
+
+def test_setting_with_a_version_of_a_thousand_digits_stops_nobody(talk: Conversation) -> None:
+    first, second = known(talk, "a", "b")
+    talk.service.settings["a"]["version"] = "1." + "9" * 5_000
+    talk.service.instead.append(failing(1, reply(409)))
+    talk.service.rule("b", 1, 9, user="u")
+
+    refreshed = talk.refresh(first=True)
+
+    assert len(refreshed.malformed) == 1
+    assert (first.get(user="u"), second.get(user="u")) == (1, 9)
+
+
+@pytest.mark.parametrize("entry", [None, 3, {}, {"name": "x"}, [], "a"])
+def test_malformed_entry_of_the_list_is_left_out(talk: Conversation, entry: Any) -> None:
+    (setting,) = known(talk, "b")
+    listed = [entry, talk.service.settings["b"]]
+    talk.service.instead.append(answering("settings", reply(200, json={"settings": listed})))
+
+    refreshed = talk.refresh(first=True)
+
+    assert len(refreshed.malformed) == 1
+    assert setting.get(user="u") == 1
+
+
+def test_ping_wants_heksher_s_answer(talk: Conversation) -> None:
+    talk.drive(ping())
+    talk.service.instead.append(lambda _request: reply(200, html="<html>"))
+
+    with pytest.raises(UnexpectedResponse):
+        talk.drive(ping())
