@@ -60,6 +60,8 @@ class Querying:
 
     Attributes:
         etags: The ETag of each query that was answered well.
+        bodies: The answer to each query that was answered anew, if they are to be kept.
+        kept_queries: The queries of which the former answer still is the last good one.
         requeried: The declared names of the settings that were compiled.
         errors: What went wrong.
     """
@@ -80,6 +82,8 @@ class Querying:
         self._absent: dict[str, Request] = {}
         self._redefaulted: set[str] = set()
         self.etags: dict[str, str] = {}
+        self.bodies: dict[str, bytes] = {}
+        self.kept_queries: set[str] = set()
         self.requeried: set[str] = set()
         self.errors: list[Exception] = []
 
@@ -124,12 +128,14 @@ class Querying:
                 reachable = True
             except ServiceError as error:
                 self._fail(error)
+                self.kept_queries.add(batch.query)
                 reachable = reachable or not isinstance(error, ServiceUnavailable)
         return reachable
 
     def _leave(self, batches: Iterable[Batch]) -> None:
         """Keep what is known of batches that are not asked for, since the service is gone."""
         for batch in batches:
+            self.kept_queries.add(batch.query)
             etag = self._etag(batch)
             if etag is not None:
                 self.etags[batch.query] = etag
@@ -164,6 +170,7 @@ class Querying:
             if "If-None-Match" not in request.headers:
                 raise unexpected(request, response, "nothing was fetched before")
             self.etags[batch.query] = request.headers["If-None-Match"]
+            self.kept_queries.add(batch.query)
         elif response.status_code == httpx.codes.OK:
             yield from self._read_rules(batch, request, response)
         else:
@@ -175,6 +182,8 @@ class Querying:
         except wire.WrongShape as wrong:
             raise unexpected(request, response, str(wrong)) from None
         yield from self._compile(batch, request, body, malformed)
+        if self._session.keeps_bodies and not malformed:
+            self.bodies[batch.query] = response.content
         wrong_names = malformed.keys() & set(batch.names)
         for name in sorted(wrong_names):
             self._fail(unexpected(request, response, f"of setting {name!r}, {malformed[name]}"))
