@@ -66,6 +66,7 @@ class DefaultKind(Enum):
     NONE = "none"
     CONSTANT = "constant"
     VARIABLE = "variable"
+    SET_VARIABLE = "variable with a default of its own"
     FUNCTION = "function"
 
 
@@ -89,7 +90,7 @@ def default_source(feature: str, default: object) -> DefaultSource:
         return DefaultSource(DefaultKind.CONSTANT, default)
     if isinstance(default, ContextVar):
         if _has_default(default):
-            return DefaultSource(DefaultKind.FUNCTION, default.get)
+            return DefaultSource(DefaultKind.SET_VARIABLE, default.get)
         return DefaultSource(DefaultKind.VARIABLE, default.get)
     if callable(default):
         return DefaultSource(DefaultKind.FUNCTION, default)

@@ -5,15 +5,20 @@ or not fields. For one feature and two fields, of which the second is a list::
 
     def ømake(øview, øregistry, øindexes, øfilling, ølate, øinstances, øbuild, øunexpected):
         (øi0, øi1,) = øindexes
-        øj0 = øi0 + 1
-        øj1 = øi1 + 1
+        øj0, øc0 = øi0 + 1, øi0 + 2
+        øj1, øc1 = øi1 + 1, øi1 + 2
         def øget(*, user=øABSENT):
-            østate = øview() or øregistry.state
+            østate = øregistry.state
+            if øregistry.viewed:
+                østate = øview() or østate
             try:
                 if user is øABSENT:
                     øvalues = ((østate[øj0] or øfilling(østate, 0))(user), ...,)
                 else:
-                    øvalues = (østate[øi0](user), østate[øi1](user),)
+                    øvalues = (
+                        østate[øc0] if østate[øi0] is None else østate[øi0](user),
+                        ...,
+                    )
             except IndexError:
                 øvalues = ølate(user)
             økey = (øvalues[0], id(øvalues[1]),)
@@ -60,15 +65,20 @@ def model_reader_source(features: tuple[str, ...], hashable: tuple[bool, ...]) -
     filled = "".join(
         f"(østate[øj{place}] or øfilling(østate, {place}))({arguments}), " for place in places
     )
-    complete = "".join(f"østate[øi{place}]({arguments}), " for place in places)
+    complete = "".join(
+        f"østate[øc{place}] if østate[øi{place}] is None else østate[øi{place}]({arguments}), "
+        for place in places
+    )
     return "\n".join(
         [
             "def ømake(øview, øregistry, øindexes, øfilling, ølate, øinstances, øbuild, øunexpected):",
             f"    ({''.join(f'øi{place}, ' for place in places)}) = øindexes",
-            *(f"    øj{place} = øi{place} + 1" for place in places),
+            *(f"    øj{place}, øc{place} = øi{place} + 1, øi{place} + 2" for place in places),
             f"    def øget({signature}):",
             *(f"        {line}" for line in other_lines),
-            "        østate = øview() or øregistry.state",
+            "        østate = øregistry.state",
+            "        if øregistry.viewed:",
+            "            østate = øview() or østate",
             "        try:",
             f"            if {' or '.join(f'{variable} is øABSENT' for variable in variables)}:",
             f"                øvalues = ({filled})",

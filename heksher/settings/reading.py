@@ -3,24 +3,31 @@
 A reader is made once for each setting and never replaced, from a factory generated once for each
 tuple of features, as `dataclasses` generates its methods. It takes one published state, the view
 pinned for this task or else the registry's, and hands the feature values by position to what that
-state holds for the setting. For the features `environment` and `user`::
+state holds for the setting; where nothing depends on them, the state holds the value itself. A
+task's view is asked for only once there has been one in this process: in a task with context
+variables of its own, asking costs half as much as the floor of it all, a call with as many
+keywords. For the features `environment` and `user`::
 
     def ømake(øview, øregistry, øindex, øfilling, ølate, øunexpected):
         def øget(*, environment=øABSENT, user=øABSENT):
-            østate = øview() or øregistry.state
+            østate = øregistry.state
+            if øregistry.viewed:
+                østate = øview() or østate
             try:
                 if environment is øABSENT or user is øABSENT:
                     øresolve = østate[øindex + 1] or øfilling(østate)
                 else:
                     øresolve = østate[øindex]
+                    if øresolve is None:
+                        return østate[øconstant]
             except IndexError:
                 øresolve = ølate(environment, user)
             return øresolve(environment, user)
         return øget
 
-(`øindex + 1` is written as the number's own variable.) All names but the parameters start with
-`ø`, which no context feature can, so that a feature may be called `self`, `k` or whatever. What is
-no parameter name, such as `class`, is taken from `**øothers`.
+(`øindex + 1` is written as the number's own variable; `øconstant` is `øindex + 2`.) All names but
+the parameters start with `ø`, which no context feature can, so that a feature may be called `self`,
+`k` or whatever. What is no parameter name, such as `class`, is taken from `**øothers`.
 """
 
 from __future__ import annotations
@@ -49,15 +56,19 @@ def reader_source(features: tuple[str, ...]) -> str:
     arguments = ", ".join(variables)
     return "\n".join(
         [
-            "def ømake(øview, øregistry, øcomplete, øpartial, øfilling, ølate, øunexpected):",
+            "def ømake(øview, øregistry, øcomplete, øpartial, øconstant, øfilling, ølate, øunexpected):",
             f"    def øget({signature}):",
             *(f"        {line}" for line in other_lines),
-            "        østate = øview() or øregistry.state",
+            "        østate = øregistry.state",
+            "        if øregistry.viewed:",
+            "            østate = øview() or østate",
             "        try:",
             f"            if {' or '.join(f'{variable} is øABSENT' for variable in variables)}:",
             "                øresolve = østate[øpartial] or øfilling(østate)",
             "            else:",
             "                øresolve = østate[øcomplete]",
+            "                if øresolve is None:",
+            "                    return østate[øconstant]",
             "        except IndexError:",
             f"            øresolve = ølate({arguments})",
             f"        return øresolve({arguments})",

@@ -14,6 +14,7 @@ from typing_extensions import TypeVar
 from heksher.exceptions import ClientStateError, InvalidSetting, UnknownSetting
 from heksher.settings.declared import DeclaredSetting
 from heksher.settings.state import (
+    PLACES,
     Alarm,
     Overlay,
     Snapshot,
@@ -52,6 +53,7 @@ class Registry(Generic[S]):
         state: The published state. Only this class assigns it.
         view: What the current task or thread reads instead, if anything: a pinned state, or
             overrides on top of one.
+        viewed: Whether any task or thread ever had a view; until then readers need not ask.
     """
 
     __slots__ = (
@@ -64,15 +66,17 @@ class Registry(Generic[S]):
         "_size",
         "state",
         "view",
+        "viewed",
     )
 
     def __init__(self) -> None:
         self.view: ContextVar[View | None] = ContextVar("heksher.view", default=None)
+        self.viewed = False
         self._lock = RLock()
         self._names: dict[str, ref[S]] = {}
         self._settings: dict[int, ref[S]] = {}
         self._later: list[Callable[[], None]] = []
-        self._size = 2
+        self._size = PLACES
         self._main: ref[MainClient] | None = None
         self.state: State | Alarm = make_state(StateContent(Snapshot(), {}), {}, self._size)
 
@@ -87,10 +91,10 @@ class Registry(Generic[S]):
             self._check_name(setting)
             # Before anybody can find the setting, such as a client in another thread.
             setting.index = index = self._size
-            self._size += 2
+            self._size += PLACES
             self._names[setting.name] = ref(setting)
             self._settings[index] = ref(setting)
-            state_of(self.state).extend([setting.declared_rules.resolve, None])
+            state_of(self.state).extend([None, None, setting.declared_rules.default])
             main = self.main
         if main is not None:
             main.setting_declared()
@@ -211,11 +215,8 @@ class Registry(Generic[S]):
         if isinstance(view, Overlay):
             base = view.state
             view = Overlay(lambda: base, view.values)
-        token = self.view.set(view or state)
-        try:
+        with self._viewing(view or state):
             yield
-        finally:
-            self.view.reset(token)
 
     @contextmanager
     def overridden(self, index: int, value: Any) -> Iterator[None]:
@@ -228,7 +229,14 @@ class Registry(Generic[S]):
             over = Overlay(lambda: base, {index: value})
         else:
             over = Overlay(self._published, {index: value})
-        token = self.view.set(over)
+        with self._viewing(over):
+            yield
+
+    @contextmanager
+    def _viewing(self, view: View) -> Iterator[None]:
+        # Stays so: a task that was started inside keeps the view for as long as it lives.
+        self.viewed = True
+        token = self.view.set(view)
         try:
             yield
         finally:

@@ -24,9 +24,8 @@ with::
 
     øbound = øambient()
     if øbound:
-        if ø0 is øABSENT:
-            if øn0 not in øbound:
-                ø0 = ød0()
+        if øn0 not in øbound and ø0 is øABSENT:
+            ø0 = ød0()
         if ø1 is øABSENT:
             if øn1 in øbound:
                 ø1 = øbound[øn1]
@@ -225,13 +224,15 @@ def _known_values(tiers: Tiers) -> list[frozenset[str]]:
 def _fill_lines(kinds: tuple[DefaultKind, ...], needed: set[int]) -> list[str]:
     bound, unbound = [], []
     for place, kind in enumerate(kinds):
-        if kind is DefaultKind.CONSTANT and place not in needed:
+        if kind in _ALWAYS_THERE and place not in needed:
             continue
         default = [line.replace("#", str(place)) for line in _DEFAULT_LINES[kind]]
         unbound += [f"if ø{place} is øABSENT:", *_indented(default)]
-        bound += [f"if ø{place} is øABSENT:", *_indented(_bound_lines(place, default, needed))]
+        bound += _bound_lines(place, default, needed)
     if not bound:
         return []
+    if not needed:
+        return ["øbound = øambient()", *bound]
     return [
         "øbound = øambient()",
         "if øbound:",
@@ -243,19 +244,25 @@ def _fill_lines(kinds: tuple[DefaultKind, ...], needed: set[int]) -> list[str]:
 
 def _bound_lines(place: int, default: list[str], needed: set[int]) -> list[str]:
     if place not in needed:
-        return [f"if øn{place} not in øbound:", *_indented(default)]
+        return [f"if øn{place} not in øbound and ø{place} is øABSENT:", *_indented(default)]
     return [
-        f"if øn{place} in øbound:",
-        f"    ø{place} = øbound[øn{place}]",
-        "else:",
-        *_indented(default),
+        f"if ø{place} is øABSENT:",
+        f"    if øn{place} in øbound:",
+        f"        ø{place} = øbound[øn{place}]",
+        "    else:",
+        *_indented(_indented(default)),
     ]
+
+
+_ALWAYS_THERE: Final = frozenset({DefaultKind.CONSTANT, DefaultKind.SET_VARIABLE})
+"""Defaults that need not be read to know that there is a value."""
 
 
 _DEFAULT_LINES: Final = {
     DefaultKind.NONE: ["raise ømissing(øn#)"],
     DefaultKind.CONSTANT: ["ø# = ød#"],
     DefaultKind.VARIABLE: ["ø# = ød#(øABSENT)", "if ø# is øABSENT:", "    raise ømissing(øn#)"],
+    DefaultKind.SET_VARIABLE: ["ø# = ød#()"],
     DefaultKind.FUNCTION: ["ø# = ød#()"],
 }
 

@@ -277,6 +277,7 @@ class Setting(Generic[T, P]):
             self._registry,
             self.index,
             self.index + 1,
+            self.index + 2,
             self._fill_in,
             self._read_late,
             unexpected_argument,

@@ -3,8 +3,10 @@
 A state is a plain list, the fastest thing to look into, made by `make_state`:
 
 * `state[0]` is its `StateContent`: what it was made from;
-* `state[i]`, for the even index `i` of a setting, is the setting's resolver;
-* `state[i + 1]` is its filler, or `None` until it is first needed.
+* `state[i]`, for the index `i` of a setting, a multiple of three, is the setting's resolver, or
+  `None` where it has no rules, so that its value depends on nothing;
+* `state[i + 1]` is its filler, or `None` until it is first needed;
+* `state[i + 2]` is its value where it has no resolver.
 
 A setting that was declared later is not in it, and reads its declared default.
 """
@@ -14,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from heksher.settings.context import NO_DEFAULT, DefaultSource
 from heksher.settings.resolving import make_filler
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from heksher.settings.rules import RuleSet
 
 State: TypeAlias = list[Any]
+
+PLACES: Final = 3
+"""How many places of a state are a setting's."""
 
 
 class Source(StrEnum):
@@ -84,12 +89,16 @@ class Overlay:
 
     def __getitem__(self, place: int) -> Any:
         state = self.state
-        index = place & ~1
+        index = place - place % PLACES
+        resolve = state[place]
+        if resolve is None and place == index:
+            # Never `None`: by the time the value is asked for, another state may be published.
+            value = state[index + 2]
+            resolve = lambda *_values: value  # noqa: E731  # as small as it gets
         if index not in self.values or not index:
-            return state[place]
-        resolve, value = state[place], self.values[index]
+            return resolve
         # The caller's mistakes stay errors, so a missing feature has to be looked for.
-        return None if resolve is None else _then(resolve, value)
+        return None if resolve is None else _then(resolve, self.values[index])
 
 
 def _then(resolve: Callable[..., Any], value: Any) -> Callable[..., Any]:
@@ -132,7 +141,11 @@ def make_state(content: StateContent, settings: Mapping[int, DeclaredSetting], s
     state[0] = content
     rule_sets = content.snapshot.rule_sets
     for index, setting in settings.items():
-        state[index] = rule_sets.get(index, setting.declared_rules).resolve
+        rule_set = rule_sets.get(index, setting.declared_rules)
+        if rule_set.tiers:
+            state[index] = rule_set.resolve
+        else:
+            state[index + 2] = rule_set.default
     return state
 
 
