@@ -165,6 +165,7 @@ def test_strange_requests_over_the_wire(service: Service, request_line: bytes) -
         (["--port", "70000"], "'70000' is no port"),
         (["--port", "http"], "'http' is no port"),
         (["--port", "-1"], "'-1' is no port"),
+        (["--port", "9" * 5000], "is no port"),
         (["--prot", "1"], "unrecognized arguments"),
         (["--context-features", "a,b-c"], "'b-c' is no context feature"),
         (["--context-features", "a,,b"], "'' is no context feature"),

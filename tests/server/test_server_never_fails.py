@@ -210,7 +210,7 @@ async def check_random_request(app: FastAPI, method: str, path: str, **request: 
 
 
 @pytest.mark.parametrize(("method", "path"), ENDPOINTS, ids=[f"{m} {p}" for m, p in ENDPOINTS])
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     name=segments,
     key=segments,
