@@ -119,6 +119,7 @@ class AsyncHeksherClient(HeksherClient):
         self._check_new()
         self._upkeep.take_over(self)
         self._state, self._loop = ClientState.STARTING, asyncio.get_running_loop()
+        forking.watch(self)
         try:
             await self._first_refresh()
         except BaseException as error:
@@ -127,7 +128,6 @@ class AsyncHeksherClient(HeksherClient):
             await self.aclose()
             raise
         self._state = ClientState.STARTED
-        forking.watch(self)
         self._updates = self._spawn(self._keep_fresh())
         self._tell_start()
 

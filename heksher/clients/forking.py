@@ -34,7 +34,7 @@ _asleep: WeakSet[ForkedClient] = WeakSet()
 
 
 def watch(client: ForkedClient) -> None:
-    """Look after *client*, which has been started."""
+    """Look after *client*, which is starting or started."""
     _watched.add(client)
 
 
@@ -46,9 +46,17 @@ def unwatch(client: ForkedClient) -> None:
 
 def wake(client: ForkedClient) -> None:
     """Restart *client* if it was forked and nothing has been read since."""
-    if client in _asleep:
-        _asleep.discard(client)
-        client.restart()
+    try:
+        # One step, so that of several threads that read first, one restarts it.
+        _asleep.remove(client)
+    except KeyError:
+        return
+    client.restart()
+
+
+def put_to_sleep(client: ForkedClient) -> None:
+    """Have `wake` restart *client* once more: it could not be."""
+    _asleep.add(client)
 
 
 def _after_fork_in_child() -> None:

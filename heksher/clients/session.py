@@ -71,6 +71,15 @@ class Session:
             self.tracking = tracking
             self.etags = {}
 
+    def start_afresh(self) -> None:
+        """Ask for everything once more: this is a forked child, or another copy of the process.
+
+        Whatever the fork interrupted may be half done, and copies with the same randomness would
+        ask at the same times.
+        """
+        self.etags = {}
+        self.randomness = random.Random()  # noqa: S311  # jitter, no secret
+
     @property
     def is_retry_due(self) -> bool:
         """Whether the next refresh is one that tries refused declarations again."""

@@ -29,6 +29,11 @@ class ThreadChanges:
             for subscription in list(self._subscriptions):
                 subscription.put(changed)
 
+    def forked(self) -> None:
+        """Let go of what threads of the parent process may hold; see `forking`."""
+        for subscription in list(self._subscriptions):
+            subscription.forked()
+
     def close(self) -> None:
         """End all iterators, once they have given what they have."""
         self._is_closed = True
@@ -49,6 +54,10 @@ class Subscription:
         with self._news:
             self._changed |= changed
             self._news.notify_all()
+
+    def forked(self) -> None:
+        """Replace the lock: a thread that only the parent process has may hold it."""
+        self._news = Condition()
 
     def close(self) -> None:
         """End the iterator, after what it has."""

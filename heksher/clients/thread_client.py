@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from contextlib import suppress
+from math import inf
 from threading import Condition, Lock, Thread, current_thread
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from heksher.clients import flows, forking
 from heksher.clients.client import ClientState, HeksherClient
 from heksher.clients.listing import fetch_listing
-from heksher.clients.reporting import report_forked, report_malformed
+from heksher.clients.reporting import report_callback, report_forked, report_malformed
 from heksher.clients.setting_data import settings_data
 from heksher.clients.thread_changes import ThreadChanges
-from heksher.clients.thread_driver import ThreadDriver
+from heksher.clients.thread_driver import Overdue, ThreadDriver
 from heksher.clients.transport import MAX_RESPONSE_BYTES
-from heksher.exceptions import ClientClosed, ServiceError
+from heksher.exceptions import ClientClosed, ClientStateError, ServiceError
 from heksher.settings import registry as registries
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from heksher.settings.setting import Setting
 
 CLOSE_TIMEOUT: Final = 5.0
-"""Seconds that closing waits for the thread; it ends by itself when its request does."""
+"""Seconds that closing takes at most. What hangs beyond, a name being resolved, ends by itself."""
 
 
 class ThreadHeksherClient(HeksherClient):
@@ -104,9 +107,11 @@ class ThreadHeksherClient(HeksherClient):
 
     def _make_locks(self) -> None:
         self.modification_lock = Lock()
+        # Guards all that follows, and the state of the client.
         self._news = Condition()
         self._is_woken = False
         self._waiting: list[Future[None]] = []
+        self._served: list[Future[None]] = []
         self._thread: Thread | None = None
 
     def set_as_main(self) -> None:
@@ -120,64 +125,71 @@ class ThreadHeksherClient(HeksherClient):
             ServiceError: The service cannot be reached within `start_timeout`, or does not answer
                 as Heksher does. The client is closed then, unless there is a snapshot.
         """
-        self._check_new()
-        self._upkeep.take_over(self)
-        self._state = ClientState.STARTING
+        with self._news:
+            self._check_new()
+            self._upkeep.take_over(self)
+            self._state = ClientState.STARTING
+        forking.watch(self)
         try:
             self._first_refresh()
+            with self._news:
+                self._check_open()
+                self._state = ClientState.STARTED
+            self._start_thread()
         except BaseException as error:
             if isinstance(error, Exception):
                 self._upkeep.note(error)
             self.close()
             raise
-        self._state = ClientState.STARTED
-        forking.watch(self)
-        self._start_thread()
         self._tell_start()
 
     def _first_refresh(self) -> None:
         self._upkeep.begin()
-        done: Future[None] = Future()
-        thread = Thread(target=self._refresh_first, args=[done], name="heksher-start", daemon=True)
-        thread.start()
         try:
-            done.result(self._start_timeout)
-        except TimeoutError:
+            due = monotonic() + self._start_timeout
+            self._drive_refresh(first=True, thorough=True, due=due)
+        except Overdue:
             self._start_from_snapshot(self._late())
         except ServiceError as error:
             self._start_from_snapshot(error)
-        finally:
-            self._driver.abort()
-            thread.join(CLOSE_TIMEOUT)
-        self._check_open()
-        self._driver.resume()
-
-    def _refresh_first(self, done: Future[None]) -> None:
-        try:
-            self._drive_refresh(first=True, thorough=True)
-        except BaseException as error:  # noqa: BLE001  # it is raised where the start waits
-            done.set_exception(error)
-        else:
-            done.set_result(None)
 
     def _start_thread(self) -> None:
-        self._thread = Thread(target=self._keep_fresh, name="heksher", daemon=True)
-        self._thread.start()
+        thread = Thread(target=self._keep_fresh, name="heksher", daemon=True)
+        self._thread = thread
+        thread.start()
 
     def _keep_fresh(self) -> None:
         while self._sleep(self._upkeep.delay()):
-            with self._news:
-                waiting, self._waiting = self._waiting, []
-            error = self._refresh(thorough=bool(waiting))
-            for future in waiting:
-                _settle(future, error)
+            try:
+                error = self._refresh(thorough=bool(self._served))
+            except BaseException as raised:  # noqa: BLE001  # such as SystemExit from a listener
+                with suppress(Exception):
+                    report_callback("the update of all settings", raised)
+                error = ClientStateError(f"the update was ended by {type(raised).__name__}")
+            self._settle(error)
+
+    def _settle(self, error: Exception | None) -> None:
+        """Tell those whose calls of `reload` are over."""
+        with self._news:
+            served, self._served = self._served, []
+        for future in served:
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
 
     def _sleep(self, seconds: float) -> bool:
         """Wait until a refresh is due or asked for; tell whether the client is still open."""
         with self._news:
             self._news.wait_for(lambda: self._is_woken, seconds)
             self._is_woken = False
-        return self._state is ClientState.STARTED
+            self._served, self._waiting = self._waiting, []
+            return self._state is ClientState.STARTED
+
+    def _wake(self) -> None:
+        with self._news:
+            self._is_woken = True
+            self._news.notify_all()
 
     def _refresh(self, *, thorough: bool) -> Exception | None:
         """Refresh once; return what went wrong, after reporting it."""
@@ -187,16 +199,19 @@ class ThreadHeksherClient(HeksherClient):
         except ClientClosed as error:
             return error
         except Exception as error:  # noqa: BLE001  # nothing may end the updates
-            self._upkeep.failed(error)
+            with suppress(Exception):  # such as a log filter of the program's
+                self._upkeep.failed(error)
             self._call("on_update_error", self.on_update_error, error)
             return error
         self._call("on_update_ok", self.on_update_ok)
         return None
 
-    def _drive_refresh(self, *, first: bool, thorough: bool) -> None:
+    def _drive_refresh(self, *, first: bool, thorough: bool, due: float = inf) -> None:
         flow = flows.refresh(self._upkeep.session, first=first, thorough=thorough)
-        refreshed = self._driver.drive(flow)
+        refreshed = self._driver.drive(flow, due=due)
         with self.modification_lock:
+            if self._driver.is_closed:
+                raise ClientClosed("the client was closed")
             self._upkeep.publish(refreshed)
         self._upkeep.notify(refreshed.changed)
         self._changes.put(refreshed.changed)
@@ -215,12 +230,18 @@ class ThreadHeksherClient(HeksherClient):
 
         Raises:
             ServiceError: What went wrong; the values stay as they were.
-            ClientStateError: The client is not started, or closed.
+            ClientStateError: The client is not started, or closed; or this was called where the
+                update itself would have to wait for it, such as in a listener.
         """
-        self._check_started()
         forking.wake(self)
         done: Future[None] = Future()
         with self._news:
+            self._check_started()
+            if self._thread is current_thread():
+                raise ClientStateError(
+                    "reload() was called by the update that it would have to wait for, in a"
+                    " listener or a hook: call it in another thread"
+                )
             self._waiting.append(done)
             self._is_woken = True
             self._news.notify_all()
@@ -233,20 +254,22 @@ class ThreadHeksherClient(HeksherClient):
         does nothing. The settings keep their last values and defaults, and another client may
         become the main one.
         """
-        self._state = ClientState.CLOSED
+        due = monotonic() + CLOSE_TIMEOUT
+        with self._news:
+            self._state = ClientState.CLOSED
+            self._is_woken = True
+            self._served += self._waiting
+            self._waiting = []
+            self._news.notify_all()
+            thread = self._thread
         self.registry.release(self)
         forking.unwatch(self)
         self._changes.close()
         self._driver.abort()
-        with self._news:
-            waiting, self._waiting = self._waiting, []
-            self._is_woken = True
-            self._news.notify_all()
-        for future in waiting:
-            _settle(future, ClientClosed("the client was closed"))
-        if self._thread is not None and self._thread is not current_thread():
-            self._thread.join(CLOSE_TIMEOUT)
-        self._driver.close()
+        self._settle(ClientClosed("the client was closed"))
+        if thread is not None and thread is not current_thread():
+            thread.join(max(0.0, due - monotonic()))
+        self._driver.close(max(0.0, due - monotonic()))
 
     def aclose(self) -> None:
         """Do as `close` does."""
@@ -293,13 +316,12 @@ class ThreadHeksherClient(HeksherClient):
 
         Each step waits for the next one. Who is slow gets several updates as one set.
         """
+        forking.wake(self)
         return self._changes.subscribe()
 
     def setting_declared(self) -> None:
         """Have a new setting declared and fetched soon; the registry calls it, from any thread."""
-        with self._news:
-            self._is_woken = True
-            self._news.notify_all()
+        self._wake()
 
     def forked(self) -> None:
         """Leave all to the parent process that belongs to it; runs in the child, right after fork.
@@ -309,19 +331,20 @@ class ThreadHeksherClient(HeksherClient):
         """
         self._make_locks()
         self._driver.forget()
-        self._changes = ThreadChanges()
+        self._changes.forked()
+        if self._state is ClientState.STARTING:
+            # The thread that was starting it is not here; the first update starts it anew.
+            self._state = ClientState.STARTED
 
     def restart(self) -> None:
         """Go on in a forked child, beginning with an update."""
         report_forked("ThreadHeksherClient", self.status.age, "are updated again from now on")
+        self._upkeep.session.start_afresh()
         self._is_woken = True
-        self._start_thread()
-
-
-def _settle(future: Future[None], error: Exception | None) -> None:
-    if future.done():
-        return
-    if error is None:
-        future.set_result(None)
-    else:
-        future.set_exception(error)
+        try:
+            self._start_thread()
+        except RuntimeError as error:
+            # Whoever read a setting must not be harmed; `reload` tries this again.
+            self._thread = None
+            report_callback("starting the updates in a forked child", error)
+            forking.put_to_sleep(self)

@@ -1,19 +1,21 @@
-"""Driving flows with `httpx.Client`: the I/O of the threaded client."""
+"""Driving flows with `httpx.Client`: the I/O of the threaded client.
+
+Nothing bounds a thread that resolves a name, or reads headers that come byte by byte. So each
+request runs in a daemon thread of its own, and whoever waits for it stops when its time is up, or
+when the client is closed.
+"""
 
 from __future__ import annotations
 
-import os
-import socket
-from contextlib import suppress
+from math import inf
 from threading import Event, Lock
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, TypeVar
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import httpx
 
 from heksher.clients.effects import Breathe, Send
-from heksher.clients.transport import complete_response
+from heksher.clients.exchange import Exchange, Sockets
 from heksher.exceptions import ClientClosed
 
 if TYPE_CHECKING:
@@ -22,11 +24,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_CONNECTED: Final = ("connect_tcp.complete", "start_tls.complete", "connect_unix_socket.complete")
+MAX_HANGING: Final = 8
+"""How many requests may hang beyond their time before no further ones are begun."""
+
+
+class Overdue(Exception):  # noqa: N818  # says what happened; never leaves the package
+    """A flow was not done at the time that it was due."""
 
 
 class ThreadDriver:
-    """Drives flows in the calling thread; any other thread may abort them.
+    """Drives flows in the calling thread; any other thread may close it meanwhile.
 
     Args:
         endpoint: Where the service is.
@@ -38,90 +45,109 @@ class ThreadDriver:
         self._http_client = http_client
         self._owns_http_client = http_client is None
         self._lock = Lock()
-        self._aborted = Event()
-        self._sockets: WeakSet[socket.socket] = WeakSet()
+        self._closed = Event()
+        self._exchanges: set[Exchange] = set()
+        self._sockets = Sockets()
 
-    def drive(self, flow: Flow[T]) -> T:
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed, so that nothing it brought may be used any more."""
+        return self._closed.is_set()
+
+    def drive(self, flow: Flow[T], *, due: float = inf) -> T:
         """Do what *flow* asks for until it returns; return what it does.
 
+        Args:
+            flow: What to drive.
+            due: When it has to be done, in seconds of `time.monotonic`.
+
         Raises:
-            ClientClosed: It was aborted.
+            ClientClosed: The driver was closed.
+            Overdue: It was not done in time.
         """
         answers: list[Answer] | None = None
+        # Made here, so that arguments it does not know are an error of their own.
+        self._client()
         try:
             while True:
-                answers = self._do(flow.send(answers))
+                answers = self._do(flow.send(answers), due)
         except StopIteration as stop:
             result: T = stop.value
             return result
         finally:
             flow.close()
 
-    def _do(self, effect: Effect) -> list[Answer] | None:
-        self._check_not_aborted()
+    def _do(self, effect: Effect, due: float) -> list[Answer] | None:
+        self._check(due)
         if isinstance(effect, Send):
-            return [self._exchange(request) for request in effect.requests]
+            return [self._exchange(request, due) for request in effect.requests]
         if not isinstance(effect, Breathe):
-            self._aborted.wait(effect.seconds)
+            self._closed.wait(min(effect.seconds, _left(due)))
+            self._check(due)
         return None
 
-    def _check_not_aborted(self) -> None:
-        if self._aborted.is_set():
-            raise ClientClosed("the client was closed")
+    def _check(self, due: float) -> None:
+        if self._closed.is_set():
+            raise ClientClosed("the client is closed: make a new one")
+        if monotonic() >= due:
+            raise Overdue
 
-    def _exchange(self, request: Request) -> Answer:
+    def _exchange(self, request: Request, due: float) -> Answer:
         """Send one request; return its answer, or whatever went wrong."""
+        bound = inf if self._endpoint.deadline is None else self._endpoint.deadline
         try:
-            self._check_not_aborted()
-            return self._stream(request)
-        except Exception as error:  # noqa: BLE001  # a transport's failure is a value to the flow
+            exchange = self._begin(request)
+            if exchange is None:
+                return httpx.PoolTimeout(f"{MAX_HANGING} earlier requests still hang")
+            answer = exchange.answer(min(bound, _left(due)))
+        except ClientClosed:
+            raise
+        except Exception as error:  # noqa: BLE001  # such as: no thread can be started
             return error
+        self._check(due)
+        return answer
 
-    def _stream(self, request: Request) -> Answer:
+    def _begin(self, request: Request) -> Exchange | None:
+        """Start to send *request*, unless too many earlier ones hang."""
         client = self._client()
-        arguments = self._endpoint.httpx_arguments(request)
-        built = client.build_request(**arguments, extensions={"trace": self._note_socket})
-        due = None if self._endpoint.deadline is None else monotonic() + self._endpoint.deadline
-        response = client.send(built, stream=True)
-        try:
-            body = bytearray()
-            for chunk in response.iter_bytes():
-                body += chunk
-                if len(body) > self._endpoint.max_response_bytes:
-                    return self._endpoint.too_large(request)
-                if due is not None and monotonic() > due:
-                    return httpx.ReadTimeout("the answer took too long")
-        finally:
-            response.close()
-        return complete_response(response, bytes(body))
-
-    def _note_socket(self, event: str, info: dict[str, Any]) -> None:
-        """Keep the sockets of own connections, as httpcore tells of them, to shut them down."""
-        if event.endswith(_CONNECTED):
-            connected = info["return_value"].get_extra_info("socket")
-            if isinstance(connected, socket.socket):
-                self._sockets.add(connected)
-            self._check_not_aborted()
+        with self._lock:
+            self._exchanges = {one for one in self._exchanges if one.is_running}
+            if len(self._exchanges) >= MAX_HANGING:
+                return None
+            # The sockets of the caller's client are known for as long as they are used here.
+            sockets = self._sockets if self._owns_http_client else Sockets()
+            exchange = Exchange(client, self._endpoint, request, sockets)
+            exchange.start()
+            self._exchanges.add(exchange)
+        if self._closed.is_set():
+            exchange.abandon()
+        return exchange
 
     def _client(self) -> httpx.Client:
         with self._lock:
+            if self._closed.is_set():
+                raise ClientClosed("the client is closed: make a new one")
             if self._http_client is None:
                 self._http_client = httpx.Client(**self._endpoint.http_client_args)
             return self._http_client
 
     def abort(self) -> None:
-        """End what is being driven, in whatever thread: at once, unless it is just connecting."""
-        self._aborted.set()
-        for connected in list(self._sockets):
-            with suppress(OSError):
-                connected.shutdown(socket.SHUT_RDWR)
+        """End what is being driven, in whatever thread, and drive nothing more."""
+        self._closed.set()
+        with self._lock:
+            exchanges, self._exchanges = self._exchanges, set()
+        for exchange in exchanges:
+            exchange.abandon()
+        self._sockets.shut_down()
 
-    def resume(self) -> None:
-        """Let flows be driven again after `abort`."""
-        self._aborted.clear()
-
-    def close(self) -> None:
-        """Close the connections, unless they are the caller's."""
+    def close(self, timeout: float) -> None:
+        """Abort, wait for requests that end now, close the connections unless the caller's."""
+        with self._lock:
+            exchanges = list(self._exchanges)
+        self.abort()
+        due = monotonic() + timeout
+        for exchange in exchanges:
+            exchange.join(max(0.0, due - monotonic()))
         if not self._owns_http_client:
             return
         with self._lock:
@@ -131,11 +157,14 @@ class ThreadDriver:
 
     def forget(self) -> None:
         """Leave the connections to another process: this one is a copy of it, made by fork."""
-        self._lock = Lock()
-        for connected in list(self._sockets):
-            # Only this process's copy: nothing is said to the other end.
-            with suppress(OSError):
-                os.close(connected.detach())
-        self._sockets = WeakSet()
+        was_closed, self._closed, self._lock = self._closed.is_set(), Event(), Lock()
+        if was_closed:
+            self._closed.set()
+        self._exchanges = set()
+        self._sockets.forget()
         if self._owns_http_client:
             self._http_client = None
+
+
+def _left(due: float) -> float:
+    return max(0.0, due - monotonic())
