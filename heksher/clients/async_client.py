@@ -218,7 +218,7 @@ class AsyncHeksherClient(HeksherClient):
             ClientStateError: The client is not started, or closed.
         """
         self._check_started()
-        if self._updates is None or self._updates.done() or not self._is_in_its_loop():
+        if not self._is_updating() or not self._is_in_its_loop():
             raise ClientStateError(
                 "the client's updates ended with the event loop that they ran in, or were cancelled"
                 " there: close the client and start a new one in this loop"
@@ -248,6 +248,9 @@ class AsyncHeksherClient(HeksherClient):
                     self._loop.call_soon_threadsafe(self._end)
         finally:
             await self._driver.aclose()
+
+    def _is_updating(self) -> bool:
+        return super()._is_updating() and self._updates is not None and not self._updates.done()
 
     def _is_in_its_loop(self) -> bool:
         return self._loop in (None, asyncio.get_running_loop())

@@ -157,7 +157,11 @@ class HeksherClient:
     @property
     def status(self) -> ClientStatus:
         """How things stand: how old the values are, what failed, what was refused."""
-        return self._upkeep.status(started=self._state is ClientState.STARTED)
+        return self._upkeep.status(started=self._is_updating())
+
+    def _is_updating(self) -> bool:
+        """Tell whether the client is started, and what it runs in is still there."""
+        return self._state is ClientState.STARTED
 
     def setting_declared(self) -> None:
         """Have a new setting declared and fetched soon; the registry calls it, from any thread."""

@@ -104,6 +104,9 @@ def _checked(feature: str, values: object) -> frozenset[str] | TrackAll:
 def _term(values: frozenset[str] | TrackAll) -> str:
     if isinstance(values, TrackAll):
         return "*"
+    if any(value.endswith("\n") for value in values):
+        # The service lets one newline at the end slip into a rule, but not into a filter.
+        return "*"
     possible = sorted(value for value in values if _POSSIBLE_VALUE.fullmatch(value))
     return f"({','.join(possible)})" if possible else ""
 
