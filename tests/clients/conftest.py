@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from dataclasses import dataclass, field
@@ -246,7 +247,7 @@ class Embedded:
 
     async def upgrade(self, name: str, default: Any, **fields: Any) -> None:
         """Declare at 1.0, if need be, and then as *fields* say."""
-        await self.declare(name, default)
+        await self.declare(name, default, **fields)
         await self.declare(name, default, **{"version": "2.0", **fields})
 
     async def rule(self, setting: str, value: Any, **conditions: str) -> int:
@@ -278,3 +279,119 @@ async def service(registry: Registry) -> AsyncIterator[Embedded]:
     app = create_app(context_features=["environment", "user", "theme"])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as http:
         yield Embedded(http, registry)
+
+
+class Gated(httpx.AsyncBaseTransport):
+    """A transport to the canned service that suspends often, and can be held anywhere."""
+
+    def __init__(self, service: Canned) -> None:
+        self.service = service
+        self.inner = service.transport()
+        self.at_once = self.most_at_once = 0
+        self.is_closed = False
+        self.reached = asyncio.Event()
+        self._held: dict[str, asyncio.Event] = {}
+
+    def hold(self, path: str) -> asyncio.Event:
+        """Let no request to *path* through until the event is set that this returns."""
+        self.reached.clear()
+        self._held[f"/api/v1/{path}"] = released = asyncio.Event()
+        return released
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            await asyncio.sleep(0)
+            held = self._held.get(request.url.path)
+            if held is not None:
+                self.reached.set()
+                await held.wait()
+            return await self.inner.handle_async_request(request)
+        finally:
+            self.at_once -= 1
+
+    async def aclose(self) -> None:
+        await asyncio.sleep(0)
+        self.is_closed = True
+
+
+@pytest.fixture
+def transport(canned: Canned) -> Gated:
+    return Gated(canned)
+
+
+@pytest.fixture
+def make_transport() -> Callable[[], Gated]:
+    """Makes transports to services of their own."""
+    return lambda: Gated(Canned())
+
+
+class Server:
+    """The canned service behind a real socket; it counts its connections."""
+
+    def __init__(self, service: Canned) -> None:
+        self.service = service
+        self.connections: set[asyncio.StreamWriter] = set()
+        self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
+        self.drips: bytes | None = None
+        self.hangs = False
+        self.url = ""
+        self.closed = asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections.add(writer)
+        try:
+            while request := await self._read(reader):
+                await self._answer(request, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return
+        finally:
+            self.connections.discard(writer)
+            writer.close()
+            if not self.connections:
+                self.closed.set()
+
+    async def _read(self, reader: asyncio.StreamReader) -> Request | None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        first, *lines = head.split("\r\n")
+        method, target, _ = first.split(" ")
+        headers = {key.lower(): value for key, _, value in (one.partition(": ") for one in lines)}
+        self.headers.append(headers)
+        self.paths.append(target)
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        path, _, query = target.partition("?")
+        etag = headers.get("if-none-match")
+        conditional = {} if etag is None else {"If-None-Match": etag}
+        content = json.loads(body) if body else None
+        return Request(method, path[path.index("/api") :], unquote(query), content, conditional)
+
+    async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> None:
+        if self.hangs:
+            await asyncio.Event().wait()
+        answer = self.service.answer(request)
+        assert isinstance(answer, httpx.Response)
+        if self.drips is not None:
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n")
+            while True:
+                writer.write(self.drips)
+                await writer.drain()
+                await asyncio.sleep(0.001)
+        head = f"HTTP/1.1 {answer.status_code} X\r\ncontent-length: {len(answer.content)}\r\n"
+        etag = answer.headers.get("etag")
+        head += f"etag: {etag}\r\n\r\n" if etag else "\r\n"
+        writer.write(head.encode() + answer.content)
+        await writer.drain()
+
+
+@pytest.fixture
+async def server(canned: Canned) -> AsyncIterator[Server]:
+    served = Server(canned)
+    listening = await asyncio.start_server(served.serve, "127.0.0.1", 0)
+    served.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    yield served
+    listening.close()
+    for writer in list(served.connections):
+        writer.close()
+    await asyncio.sleep(0)

@@ -762,8 +762,9 @@ def steps_of(talk: Conversation, *, first: bool, until: int) -> bool:
             effect = flow.send(answers)
         except StopIteration:
             return False
-        sends = isinstance(effect, Send)
-        answers = [talk.service.answer(one) for one in effect.requests] if sends else None
+        answers = None
+        if isinstance(effect, Send):
+            answers = [talk.service.answer(request) for request in effect.requests]
     flow.close()
     return True
 
