@@ -127,8 +127,8 @@ class _Refresh:
         snapshot = Snapshot(
             rule_sets=compiler.rule_sets,
             feature_order=self._feature_order,
-            source=Source.SERVICE,
-            # What only a part of the service confirmed is as old as the rest.
+            # What only a part of the service confirmed is as old as the rest, and from there.
+            source=self._previous.source if errors else Source.SERVICE,
             taken_at=self._previous.taken_at if errors else monotonic(),
         )
         return Refreshed(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+from math import inf
 from pathlib import Path
 from time import monotonic, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from pydantic_core import to_json
+
+from heksher import wire
 from heksher.clients.declaring import DeclarationOutcome, DefaultRead, Standing
 from heksher.clients.refreshing import Compiler
 from heksher.clients.reporting import report_snapshot_unsaved, report_snapshot_unusable
@@ -13,6 +18,7 @@ from heksher.clients.snapshot_file import (
     SavedState,
     SnapshotFile,
     SnapshotUnusable,
+    reason_of,
     saved_content,
 )
 from heksher.clients.transport import check_positive
@@ -21,10 +27,14 @@ from heksher.settings.state import Snapshot, Source
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     from heksher.clients.refreshing import Refreshed
     from heksher.clients.session import Session
     from heksher.settings.registry import Registry
+
+RENEWED_AFTER: Final = 0.25
+"""At which part of the greatest age a file is written anew, though nothing has changed."""
 
 
 class LastGood:
@@ -33,64 +43,112 @@ class LastGood:
     Args:
         path: Where the file is, or is to be.
         max_age: Seconds after which the file is too old to start from; `None` for never.
+        clock: Tells the time, in seconds since 1970.
 
     Raises:
-        InvalidClient: The age is no number above zero, or there is no path that it is for.
+        InvalidClient: The age is no number above zero.
     """
 
-    def __init__(self, path: str | os.PathLike[str], max_age: float | None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        max_age: float | None,
+        *,
+        clock: Callable[[], float] = time,
+    ) -> None:
         if max_age is not None:
             check_positive("max_snapshot_age", max_age)
         self._file = SnapshotFile(Path(path).absolute(), max_age)
+        self._clock = clock
         self._bodies: dict[str, bytes] = {}
-        self._standings: object = None
+        # What a start found on disk, or an earlier query brought: it stands in for queries that
+        # have not been answered since.
+        self._former: dict[str, wire.QueriedSetting] = {}
+        self._filter: str | None = None
+        self._rest: object = None
+        self._saved_as_of = -inf
         self._is_failing = False
 
-    def content(self, session: Session, refreshed: Refreshed) -> bytes | None:
-        """Remember a published refresh; return what to save of it, if anything changed."""
-        kept = {
-            query: self._bodies[query] for query in refreshed.kept_queries if query in self._bodies
-        }
-        bodies = {**kept, **refreshed.bodies}
-        saw_nothing_new = not refreshed.bodies and bodies.keys() == self._bodies.keys()
+    def saving(self, refreshed: Refreshed) -> Callable[[], None] | None:
+        """Remember a published refresh; return what writes it to disk, if there is a reason to.
+
+        That is: something changed, the last attempt to write failed, or what is on disk would soon
+        be too old to start from although the service has confirmed it since.
+        """
+        is_new = self._take_in(refreshed)
+        as_of = self._clock() - (monotonic() - refreshed.snapshot.taken_at)
+        renewed_after = inf if self._file.max_age is None else self._file.max_age * RENEWED_AFTER
+        if not is_new and as_of - self._saved_as_of < renewed_after:
+            return None
+        former = [to_json({"settings": self._former})] if self._former else []
+        content = saved_content(
+            [*former, *self._bodies.values()],
+            saved_at=as_of,
+            query_filter=refreshed.tracking.query_filter(),
+            feature_order=refreshed.snapshot.feature_order,
+            standings=refreshed.standings,
+        )
+        return partial(self._save, content, as_of)
+
+    def _take_in(self, refreshed: Refreshed) -> bool:
+        """Remember what a refresh brought, and tell whether anything of it is new."""
+        before = self._bodies
+        kept = {query: before[query] for query in refreshed.kept_queries if query in before}
+        self._bodies = {**kept, **refreshed.bodies}
+        for query in refreshed.bodies.keys() & kept.keys():
+            # A part of the new answer was malformed.
+            self._bodies[query] = _merged(kept[query], refreshed.bodies[query])
+        query_filter = refreshed.tracking.query_filter()
+        if refreshed.kept_queries <= self._bodies.keys() and not refreshed.errors:
+            self._former = {}
+        else:
+            for query in before.keys() - self._bodies.keys():
+                self._former |= _settings_in(before[query])
+        if self._filter not in (None, query_filter):
+            self._former = {}
+        self._filter = query_filter
         standings = {
             name: (one.canonical_name, one.default_read)
             for name, one in refreshed.standings.items()
         }
-        if saw_nothing_new and standings == self._standings:
-            return None
-        self._bodies, self._standings = bodies, standings
-        return saved_content(
-            bodies.values(),
-            saved_at=time(),
-            query_filter=session.tracking.query_filter(),
-            feature_order=refreshed.snapshot.feature_order,
-            standings=refreshed.standings,
-        )
+        former, self._rest = self._rest, (standings, refreshed.snapshot.feature_order, query_filter)
+        return self._bodies != before or self._rest != former
 
-    def save(self, content: bytes) -> None:
+    def _save(self, content: bytes, as_of: float) -> None:
         """Write *content* to disk; a failure costs one warning, however often it comes back."""
         try:
             self._file.save(content)
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            self._saved_as_of, self._rest = -inf, None
             if not self._is_failing:
-                report_snapshot_unsaved(self._file.path, error)
+                report_snapshot_unsaved(self._file.path, reason_of(error))
             self._is_failing = True
         else:
-            self._is_failing = False
+            self._saved_as_of, self._is_failing = as_of, False
 
     def load(self, session: Session, registry: Registry) -> Snapshot | None:
         """Return the last good state, compiled for the settings of today; `None` if unusable."""
-        now = time()
+        now = self._clock()
         try:
             saved = self._file.load(now)
-            own_filter = session.tracking.query_filter()
-            if saved["query_filter"] not in (None, own_filter):
+            if saved["query_filter"] not in (None, session.tracking.query_filter()):
                 raise SnapshotUnusable("it was written while other contexts were tracked")
         except SnapshotUnusable as unusable:
             report_snapshot_unusable(self._file.path, unusable)
             return None
+        self._filter = saved["query_filter"]
+        for answer in saved["answers"]:
+            self._former |= answer["settings"]
         return _compiled(saved, session, registry, age=max(0.0, now - saved["saved_at"]))
+
+
+def _settings_in(answer: bytes) -> dict[str, wire.QueriedSetting]:
+    return wire.read_query(answer)[0]["settings"]
+
+
+def _merged(former: bytes, partial_answer: bytes) -> bytes:
+    """Return the settings of both answers to a query; of the newer one, where both have one."""
+    return to_json({"settings": {**_settings_in(former), **_settings_in(partial_answer)}})
 
 
 def _compiled(saved: SavedState, session: Session, registry: Registry, *, age: float) -> Snapshot:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
+from pydantic_core import to_json
 
 from heksher import wire
 from heksher.clients.declaring import DeclarationOutcome, DefaultRead
@@ -182,8 +183,11 @@ class Querying:
         except wire.WrongShape as wrong:
             raise unexpected(request, response, str(wrong)) from None
         yield from self._compile(batch, request, body, malformed)
-        if self._session.keeps_bodies and not malformed:
-            self.bodies[batch.query] = response.content
+        if self._session.keeps_bodies:
+            self.bodies[batch.query] = to_json(body) if malformed else response.content
+            if malformed:
+                # What the former answer had of the malformed settings is still good.
+                self.kept_queries.add(batch.query)
         wrong_names = malformed.keys() & set(batch.names)
         for name in sorted(wrong_names):
             self._fail(unexpected(request, response, f"of setting {name!r}, {malformed[name]}"))

@@ -147,9 +147,9 @@ def report_snapshot_unusable(path: Path, reason: Exception) -> None:
     logger.warning("the snapshot file %s is not used: %s", path, reason)
 
 
-def report_snapshot_unsaved(path: Path, error: OSError) -> None:
+def report_snapshot_unsaved(path: Path, reason: str) -> None:
     """Log that the last good state could not be written; updates go on."""
-    logger.warning("the snapshot file %s could not be written: %s", path, error.strerror)
+    logger.warning("the snapshot file %s could not be written: %s", path, reason)
 
 
 def report_forked(client: str, age: float | None, then: str) -> None:

@@ -79,6 +79,7 @@ class SnapshotFile:
 
         Raises:
             OSError: The disk is full, read-only, or the folder is not there.
+            ValueError: No file can have this path.
         """
         header = f"{FORMAT} {sha256(content).hexdigest()} {len(content)}\n".encode()
         # mkstemp gives mode 0600 and a name that no other process has.
@@ -106,8 +107,8 @@ class SnapshotFile:
         """
         try:
             raw = self.path.read_bytes()
-        except OSError as error:
-            raise SnapshotUnusable(f"it cannot be read: {error.strerror}") from None
+        except (OSError, ValueError) as error:
+            raise SnapshotUnusable(f"it cannot be read: {reason_of(error)}") from None
         header, _, content = raw.partition(b"\n")
         if not header.startswith(FORMAT.encode() + b" "):
             raise SnapshotUnusable("it is of another format")
@@ -121,6 +122,11 @@ class SnapshotFile:
         if self.max_age is not None and age > self.max_age:
             raise SnapshotUnusable(f"it is {age:.0f} s old, older than max_snapshot_age")
         return saved
+
+
+def reason_of(error: OSError | ValueError) -> str:
+    """Return what is wrong with a file, in words."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _sync_folder(folder: Path) -> None:

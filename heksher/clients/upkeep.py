@@ -5,7 +5,6 @@ from __future__ import annotations
 from asyncio import CancelledError
 from contextvars import Context, copy_context
 from datetime import UTC, datetime
-from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -101,11 +100,8 @@ class Upkeep:
         report_refreshed(refreshed, names, before, standings, missing)
 
     def snapshot_to_save(self, refreshed: Refreshed) -> Callable[[], None] | None:
-        """Return what writes the last good state to disk, if it changed and is to be kept."""
-        if self._last_good is None:
-            return None
-        content = self._last_good.content(self.session, refreshed)
-        return None if content is None else partial(self._last_good.save, content)
+        """Return what writes the last good state to disk, if that is to be done now."""
+        return None if self._last_good is None else self._last_good.saving(refreshed)
 
     def start_from_snapshot(self, error: Exception) -> bool:
         """Publish the last good state, if there is one, instead of what *error* kept away."""

@@ -1,0 +1,400 @@
+"""The last good state: when it is written, what is in it, and starting from it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from heksher import (
+    TRACK_ALL,
+    AsyncHeksherClient,
+    ServiceError,
+    ServiceUnavailable,
+    Setting,
+    ThreadHeksherClient,
+)
+from heksher.clients.last_good import LastGood
+from heksher.clients.querying import MAX_NAMES
+from heksher.exceptions import InvalidClient
+from heksher.settings.state import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from clients.conftest import Canned
+    from heksher.clients.effects import Request
+    from heksher.settings.registry import Registry
+
+URL = "http://service.example"
+FEATURES = ["environment", "user"]
+
+
+class Program:
+    """A program that starts, reads and ends, any number of times, against the canned service."""
+
+    def __init__(self, canned: Canned, registry: Registry, path: Path) -> None:
+        self.canned = canned
+        self.registry = registry
+        self.path = path
+        self.setting = self.declare("a", 1)
+
+    def declare(self, name: str, default: Any = 1, **options: Any) -> Setting[Any, ...]:
+        return Setting(
+            name,
+            type(default),
+            configurable_features=FEATURES,
+            default_value=default,
+            registry=self.registry,
+            **options,
+        )
+
+    @contextmanager
+    def running(self, **options: Any) -> Iterator[ThreadHeksherClient]:
+        with httpx.Client(transport=self.canned.transport()) as http:
+            client = ThreadHeksherClient(
+                URL,
+                3600,
+                FEATURES,
+                snapshot_path=self.path,
+                http_client=http,
+                registry=self.registry,
+                **options,
+            )
+            with client:
+                yield client
+
+    def run_once(self) -> None:
+        with self.running():
+            pass
+
+    def saved(self) -> dict[str, Any]:
+        saved: dict[str, Any] = json.loads(self.path.read_bytes().partition(b"\n")[2])
+        return saved
+
+    def forget(self) -> None:
+        """Let the process begin anew: nothing was published yet."""
+        from heksher.settings.state import Snapshot
+
+        self.registry.publish(Snapshot())
+
+
+def away(_: Request) -> Exception:
+    return httpx.ConnectError("nobody there")
+
+
+def failing_queries(_: Request) -> Exception | None:
+    return httpx.ReadError("lost") if _.path.endswith("/query") else None
+
+
+@pytest.fixture
+def program(canned: Canned, registry: Registry, tmp_path: Path) -> Program:
+    program = Program(canned, registry, tmp_path / "state")
+    canned.add("a", 1, configurable_features=FEATURES)
+    canned.rule("a", 1, 7, user="x")
+    return program
+
+
+def test_a_start_without_the_service_reads_what_was_good_last(
+    program: Program, caplog: pytest.LogCaptureFixture
+) -> None:
+    program.run_once()
+    program.forget()
+    assert program.setting.get(environment=None, user="x") == 1
+    program.canned.instead = [away]
+    caplog.clear()
+
+    with program.running() as client:
+        assert program.setting.get(environment=None, user="x") == 7
+        status = client.status
+        assert (status.source, status.started) == (Source.SNAPSHOT, True)
+        assert (status.consecutive_failures, status.last_success) == (1, None)
+        assert status.age is not None
+        assert 0 <= status.age < 10
+    messages = [one.message for one in caplog.records if one.name == "heksher"]
+    assert len(messages) == 1
+    assert "the service did not help to start" in messages[0]
+    assert "those of a snapshot" in messages[0]
+
+
+def test_after_a_start_from_the_snapshot_it_keeps_trying(program: Program) -> None:
+    program.run_once()
+    program.forget()
+    program.canned.instead = [away]
+
+    with program.running() as client:
+        with pytest.raises(ServiceUnavailable):
+            client.reload()
+        before = client.status.source
+        program.canned.instead = []
+        program.canned.rule("a", 2, 8, user="y")
+        client.reload()
+
+        assert [before, client.status.source] == [Source.SNAPSHOT, Source.SERVICE]
+        assert program.setting.get(environment=None, user="y") == 8
+
+
+async def test_the_async_client_starts_from_it_too(program: Program) -> None:
+    program.run_once()
+    program.forget()
+    program.canned.instead = [away]
+    async with (
+        httpx.AsyncClient(transport=program.canned.transport()) as http,
+        AsyncHeksherClient(
+            URL,
+            3600,
+            FEATURES,
+            snapshot_path=program.path,
+            http_client=http,
+            registry=program.registry,
+        ) as client,
+    ):
+        assert program.setting.get(environment=None, user="x") == 7
+        program.canned.instead = []
+        await client.reload()
+        assert client.status.source is Source.SERVICE
+
+
+def test_the_service_comes_first(program: Program) -> None:
+    program.run_once()
+    program.canned.rule("a", 2, 8, user="y")
+
+    with program.running() as client:
+        assert client.status.source is Source.SERVICE
+        assert program.setting.get(environment=None, user="y") == 8
+
+
+def test_without_a_snapshot_the_start_fails_and_says_why_there_is_none(
+    program: Program, caplog: pytest.LogCaptureFixture
+) -> None:
+    program.canned.instead = [away]
+
+    with pytest.raises(ServiceUnavailable), program.running():
+        pass
+
+    assert "is not used: it cannot be read: No such file" in caplog.text
+
+
+@pytest.mark.parametrize("raw", [b"", b"heksher-snapshot/2 x 1\n{}", b"heksher-snapshot/1 x 1\n{}"])
+def test_a_file_that_cannot_be_trusted_is_ignored_with_a_warning(
+    program: Program, caplog: pytest.LogCaptureFixture, raw: bytes
+) -> None:
+    program.path.write_bytes(raw)
+    program.canned.instead = [away]
+
+    with pytest.raises(ServiceUnavailable), program.running():
+        pass
+
+    levels = [one.levelno for one in caplog.records if "is not used" in one.message]
+    assert levels == [logging.WARNING]
+
+
+def test_a_file_that_is_too_old_is_ignored_with_a_warning(
+    program: Program, caplog: pytest.LogCaptureFixture
+) -> None:
+    program.run_once()
+    program.canned.instead = [away]
+
+    with pytest.raises(ServiceUnavailable), program.running(max_snapshot_age=1e-9):
+        pass
+
+    assert "older than max_snapshot_age" in caplog.text
+
+
+def test_it_is_written_after_an_update_that_changed_something_only(program: Program) -> None:
+    with program.running() as client:
+        first = program.path.stat().st_ino
+        client.reload()
+        unchanged = program.path.stat().st_ino
+        program.canned.rule("a", 2, 8, user="y")
+        client.reload()
+
+        assert unchanged == first
+        assert len(program.saved()["answers"][0]["settings"]["a"]["rules"]) == 2
+
+
+def test_a_new_order_of_context_features_is_written_though_no_answer_changed(
+    program: Program,
+) -> None:
+    with program.running() as client:
+        program.canned.features.reverse()
+        client.reload()
+
+    assert program.saved()["feature_order"] == ["user", "environment"]
+
+
+def test_a_disk_that_cannot_be_written_costs_one_warning_and_no_update(
+    program: Program, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with program.running() as client:
+        monkeypatch.setattr("os.fsync", full)
+        for rule_id, user in enumerate("yz", start=2):
+            program.canned.rule("a", rule_id, 8, user=user)
+            client.reload()
+            assert program.setting.get(environment=None, user=user) == 8
+
+        assert client.status.consecutive_failures == 0
+    warned = [one.message for one in caplog.records if "could not be written" in one.message]
+    assert len(warned) == 1
+    assert "No space left on device" in warned[0]
+
+
+def test_what_could_not_be_written_is_written_once_it_can(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    with program.running() as client:
+        with monkeypatch.context() as patched:
+            patched.setattr("tempfile.mkstemp", read_only)
+            program.canned.rule("a", 2, 8, user="y")
+            client.reload()
+        client.reload()
+
+        assert len(program.saved()["answers"][0]["settings"]["a"]["rules"]) == 2
+
+
+@pytest.mark.parametrize("name", ["nowhere/file", "a\0b"])
+def test_a_place_that_cannot_be_written_costs_no_update(program: Program, name: str) -> None:
+    program.path = program.path.parent / name
+
+    with program.running() as client:
+        assert program.setting.get(environment=None, user="x") == 7
+        client.reload()
+        assert client.status.consecutive_failures == 0
+
+
+def test_a_batch_that_fails_does_not_lose_what_the_file_has_of_it(program: Program) -> None:
+    many = [program.declare(f"s{place:03}", 1) for place in range(MAX_NAMES + 1)]
+    for setting in many:
+        program.canned.add(setting.name, 5, configurable_features=FEATURES)
+    program.run_once()
+    program.forget()
+    program.canned.instead = [away]
+
+    def one_batch(request: Request) -> Exception | None:
+        return httpx.ReadError("lost") if "s100" in request.query else None
+
+    with program.running() as client:
+        program.canned.instead = [one_batch]
+        program.canned.rule("a", 2, 8, user="y")
+        with pytest.raises(ServiceError):
+            client.reload()
+        assert client.status.source is Source.SNAPSHOT
+    program.forget()
+    program.canned.instead = [away]
+    with program.running():
+        assert many[-1].get(environment=None, user=None) == 5
+        assert program.setting.get(environment=None, user="y") == 8
+
+
+def test_a_new_setting_whose_query_fails_does_not_lose_the_others(program: Program) -> None:
+    with program.running() as client:
+        program.canned.instead = [failing_queries]
+        added = program.declare("b", 2)
+        with pytest.raises(ServiceError):
+            client.reload()
+
+    program.forget()
+    program.canned.instead = [away]
+    with program.running():
+        assert program.setting.get(environment=None, user="x") == 7
+        assert added.get(environment=None, user=None) == 2
+
+
+def test_a_malformed_setting_costs_the_file_nothing(program: Program) -> None:
+    other = program.declare("b", 2)
+    program.canned.add("b", 5, configurable_features=FEATURES)
+    queried = program.canned.queried
+
+    def malformed(name: str) -> dict[str, Any]:
+        return {"default_value": 1} if name == "a" else queried(name)
+
+    with program.running() as client:
+        program.canned.queried = malformed  # type: ignore[method-assign]  # the service's mistake
+        program.canned.rule("b", 2, 8, user="y")
+        with pytest.raises(ServiceError):
+            client.reload()
+
+    program.forget()
+    program.canned.instead = [away]
+    with program.running():
+        assert program.setting.get(environment=None, user="x") == 7
+        assert other.get(environment=None, user="y") == 8
+
+
+def test_a_filtered_state_is_used_only_where_the_same_is_tracked(
+    program: Program, caplog: pytest.LogCaptureFixture
+) -> None:
+    def client(http: httpx.Client, user: str) -> ThreadHeksherClient:
+        client = ThreadHeksherClient(
+            URL,
+            3600,
+            FEATURES,
+            snapshot_path=program.path,
+            http_client=http,
+            registry=program.registry,
+        )
+        client.track_contexts(environment=TRACK_ALL, user=user)
+        return client
+
+    with httpx.Client(transport=program.canned.transport()) as http:
+        with client(http, "x"):
+            pass
+        program.canned.instead = [away]
+        program.forget()
+        with client(http, "x"):
+            assert program.setting.get(environment=None, user="x") == 7
+        with pytest.raises(ServiceUnavailable), client(http, "y"):
+            pass
+
+    assert "while other contexts were tracked" in caplog.text
+
+
+def test_a_state_that_never_changes_does_not_grow_too_old(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(LastGood.__init__, "__kwdefaults__", {"clock": lambda: now[0]})
+    with program.running(max_snapshot_age=100) as client:
+        now[0] += 20
+        client.reload()
+        early = program.saved()["saved_at"]
+        now[0] += 20
+        client.reload()
+
+        assert early == pytest.approx(1000, abs=1)
+        assert program.saved()["saved_at"] == pytest.approx(1040, abs=1)
+
+
+@pytest.mark.parametrize("age", [0, -1, float("nan"), "1"])
+def test_a_greatest_age_is_a_number_above_zero(tmp_path: Path, age: Any) -> None:
+    with pytest.raises(InvalidClient, match="max_snapshot_age"):
+        ThreadHeksherClient(URL, 1, ["user"], snapshot_path=tmp_path / "x", max_snapshot_age=age)
+
+
+def test_a_greatest_age_without_a_file_is_a_mistake() -> None:
+    with pytest.raises(InvalidClient, match="needs a snapshot_path"):
+        ThreadHeksherClient(URL, 1, ["user"], max_snapshot_age=1)
+
+
+def test_no_file_handle_is_left(program: Program) -> None:
+    program.run_once()
+    before = len(os.listdir("/proc/self/fd"))
+
+    program.canned.instead = [away]
+    for _ in range(5):
+        with program.running():
+            pass
+
+    assert len(os.listdir("/proc/self/fd")) == before
