@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import get_annotations
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, Final, dataclass_transform
 
@@ -26,7 +27,14 @@ PROVIDED: Final[Any] = _Provided()
 """Says that a context feature has a default or is bound, so that a call need not give it."""
 
 
-_ANNOTATIONS: Final[tuple[Any, ...]] = (str, str | None, "str", "str | None", "Optional[str]")
+_ANNOTATIONS: Final[tuple[Any, ...]] = (
+    str,
+    str | None,
+    "str",
+    "str | None",
+    "None | str",
+    "Optional[str]",
+)
 
 
 @dataclass_transform(kw_only_default=True)
@@ -40,7 +48,7 @@ class _FeaturesType(type):
     ) -> _FeaturesType:
         made = super().__new__(cls, name, bases, namespace)
         inherited = [one for base in bases for one in getattr(base, "_features", ())]
-        own = _own_features(name, namespace)
+        own = _own_features(made)
         made._features = tuple(dict.fromkeys([*inherited, *own]))
         if bases:
             check_features(made._features, whose=f"the class {name}")
@@ -59,7 +67,7 @@ class _FeaturesType(type):
         return True
 
     def bind(
-        cls: Callable[Q, object], *args: Q.args, **kwargs: Q.kwargs
+        cls: Callable[Q, object], /, *args: Q.args, **kwargs: Q.kwargs
     ) -> AbstractContextManager[None]:
         """Give context features their values until the `with` block ends; see `bind_context`.
 
@@ -71,7 +79,7 @@ class _FeaturesType(type):
         return bind_context(**_checked(cls, kwargs))
 
     def set_defaults(
-        cls: Callable[Q, object], client: Any, *args: Q.args, **kwargs: Q.kwargs
+        cls: Callable[Q, object], client: Any, /, *args: Q.args, **kwargs: Q.kwargs
     ) -> None:
         """Set a client's defaults of context features; see its `set_defaults`.
 
@@ -83,10 +91,11 @@ class _FeaturesType(type):
         client.set_defaults(**_checked(cls, kwargs))
 
 
-def _own_features(name: str, namespace: dict[str, Any]) -> list[str]:
-    features = []
-    for feature, annotation in namespace.get("__annotations__", {}).items():
-        if iskeyword(feature):
+def _own_features(features: _FeaturesType) -> list[str]:
+    own = []
+    name = features.__name__
+    for feature, annotation in get_annotations(features).items():
+        if iskeyword(feature) or feature == "__debug__":
             raise InvalidContext(
                 f"{feature!r} in {name} is a word of Python's, so no call could give it by keyword:"
                 " declare settings with a list of names instead"
@@ -96,13 +105,18 @@ def _own_features(name: str, namespace: dict[str, Any]) -> list[str]:
                 f"{feature!r} in {name} is annotated {annotation!r}: context features are str, or"
                 " str | None where a call may say that there is none"
             )
-        if namespace.get(feature, PROVIDED) is not PROVIDED:
+        if vars(features).get(feature, PROVIDED) is not PROVIDED:
             raise InvalidContext(
                 f"{feature!r} in {name} has a value: write `{feature}: str`, or `{feature}: str ="
                 " PROVIDED` where a call need not give it, and set the default at the client"
             )
-        features.append(feature)
-    return features
+        if hasattr(_FeaturesType, feature):
+            raise InvalidContext(
+                f"{feature!r} in {name} is a method of every such class: declare settings with a"
+                " list of names instead"
+            )
+        own.append(feature)
+    return own
 
 
 def _checked(features: Any, given: dict[str, Any]) -> dict[str, Any]:
@@ -131,6 +145,6 @@ class ContextFeatures(metaclass=_FeaturesType):
         InvalidContext: There is no feature, or one that cannot be given by keyword.
     """
 
-    def __init__(self, **features: str) -> None:
+    def __init__(self, /, **features: str | None) -> None:
         for name, value in _checked(type(self), features).items():
             setattr(self, name, value)

@@ -2,48 +2,52 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+import sys
+from contextlib import ExitStack
+from dataclasses import replace
 from inspect import get_annotations
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from threading import RLock
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PydanticUndefinedAnnotation
 
-from heksher.exceptions import InvalidSetting, UsageError
+from heksher.exceptions import (
+    InvalidSetting,
+    MissingContextAttribute,
+    MissingContextFeature,
+    UsageError,
+)
 from heksher.settings import registry as registries
-from heksher.settings.model_plan import ModelPlan, plan_of
+from heksher.settings.declaration import Location
+from heksher.settings.model_fields import OWN_ATTRIBUTES, check_field_name
+from heksher.settings.model_plan import ModelDeclaration, ModelPlan, plan_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
+    from contextlib import AbstractContextManager
 
     from heksher.settings.registry import Registry
     from heksher.settings.setting import Setting
 
 M = TypeVar("M", bound="SettingsModel")
 
-_RESERVED = frozenset(name for name in dir(BaseModel) if not name.startswith("_")) | {
-    "get",
-    "current",
-    "settings",
-    "override",
-}
+_completing: Final = RLock()
+"""Held while a model is completed, so that two first uses declare its settings once."""
 
-
-@dataclass(frozen=True, slots=True)
-class ModelDeclaration:
-    """What a model's class keywords say, with those of the classes above it."""
-
-    prefix: str | None = None
-    configurable_features: Iterable[str] | None = None
-    version: str = "1.0"
-    registry: Registry = registries.DEFAULT
+_MAKERS: Final = ("heksher.settings.", "pydantic.", "abc.")
+"""Modules of which a function makes a class that is written elsewhere."""
 
 
 class _Current:
     """The model for the ambient context, as a class attribute."""
 
     def __get__(self, instance: object, owner: type[M]) -> M:
-        return owner.get()
+        try:
+            return owner.get()
+        except MissingContextFeature as error:
+            raise MissingContextAttribute(error.setting_name, error.feature) from None
+        except UsageError as error:
+            raise AttributeError(str(error)) from None
 
 
 class _Settings:
@@ -52,10 +56,30 @@ class _Settings:
     def __get__(
         self, instance: object, owner: type[SettingsModel]
     ) -> Mapping[str, Setting[Any, ...]]:
-        return owner._completed_plan().settings
+        try:
+            return owner._completed_plan().settings
+        except UsageError as error:
+            raise AttributeError(str(error)) from None
 
 
-class SettingsModel(BaseModel):
+if TYPE_CHECKING:
+    _Model = BaseModel
+else:
+
+    class _ModelType(type(BaseModel)):
+        """Pydantic's metaclass, but for the reason why a class attribute cannot be read."""
+
+        def __getattr__(cls, name):
+            if name in ("current", "settings"):
+                # Pydantic's own would hide what the attribute has just raised.
+                return vars(SettingsModel)[name].__get__(None, cls)
+            return super().__getattr__(name)
+
+    class _Model(BaseModel, metaclass=_ModelType):
+        pass
+
+
+class SettingsModel(_Model):
     """Settings that belong together, declared as a pydantic model and read as one object.
 
     Every field is a setting of its own, called by the prefix and the field's name (or alias), with
@@ -89,7 +113,7 @@ class SettingsModel(BaseModel):
     settings: ClassVar[_Settings] = _Settings()
     current: ClassVar[_Current] = _Current()
 
-    _declaration: ClassVar[ModelDeclaration] = ModelDeclaration()
+    _declaration: ClassVar[ModelDeclaration] = ModelDeclaration(registry=registries.DEFAULT)
     _plan: ClassVar[ModelPlan | None] = None
 
     def __init_subclass__(
@@ -102,13 +126,20 @@ class SettingsModel(BaseModel):
         registry: Registry | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init_subclass__(**kwargs)
-        for name in get_annotations(cls):
-            if name in _RESERVED:
-                raise InvalidSetting(
-                    f"field {name!r} of {cls.__name__} is called like an attribute of every such"
-                    f" model: call it otherwise, as in {name}_: ... = Field(..., alias={name!r})"
-                )
+        try:
+            super().__init_subclass__(**kwargs)
+        except TypeError:
+            if not kwargs:
+                raise
+            raise InvalidSetting(
+                f"{cls.__name__} has no class keyword {next(iter(kwargs))!r}: it has prefix,"
+                " configurable_features or context, version, registry, and pydantic's own"
+            ) from None
+        _check_class(cls)
+        if context is not None and configurable_features is not None:
+            raise InvalidSetting(
+                f"{cls.__name__} has both context and configurable_features: they are the same"
+            )
         given: dict[str, Any] = {
             "prefix": prefix,
             "configurable_features": context if context is not None else configurable_features,
@@ -116,7 +147,9 @@ class SettingsModel(BaseModel):
             "registry": registry,
         }
         cls._declaration = replace(
-            cls._declaration, **{key: value for key, value in given.items() if value is not None}
+            cls._declaration,
+            location=_location_of_class(),
+            **{key: value for key, value in given.items() if value is not None},
         )
         cls._plan = None
         # Not that of the class above, which may have been installed there already.
@@ -151,13 +184,26 @@ class SettingsModel(BaseModel):
                 f"{cls.__name__} is abstract: give it a prefix, as in class"
                 f' {cls.__name__}(SettingsModel, prefix="..."), and a type for each variable'
             )
-        if not cls.__pydantic_complete__:
-            # Raises pydantic's own error, which names the type that is not there.
+        with _completing:
+            if cls._plan is None:
+                if not cls.__pydantic_complete__:
+                    cls._resolve()
+                cls._plan = plan_of(cls, cls._declaration)
+                # Installed over the method of the same name, which would cost more than reading.
+                cls.get = staticmethod(cls._plan.get)  # type: ignore[method-assign]  # as said
+            return cls._plan
+
+    @classmethod
+    def _resolve(cls) -> None:
+        """Resolve the forward references that could not be when the class was made."""
+        try:
             cls.model_rebuild(raise_errors=True)
-        cls._plan = plan_of(cls, cls._declaration)
-        # Installed over the method of the same name, which would cost more than the reading.
-        cls.get = staticmethod(cls._plan.get)  # type: ignore[method-assign]  # as said
-        return cls._plan
+        except PydanticUndefinedAnnotation as error:
+            raise InvalidSetting(
+                f"{cls.__name__}, at {cls._declaration.location}, has a field whose type is not"
+                f" defined ({error.name}): define it at the top level of the module, or call"
+                f" {cls.__name__}.model_rebuild() where it is"
+            ) from None
 
     @classmethod
     def get(cls, **context: str | None) -> Self:
@@ -173,18 +219,52 @@ class SettingsModel(BaseModel):
         return instance
 
     @classmethod
-    @contextmanager
-    def override(cls, **values: Any) -> Iterator[None]:
+    def override(cls, **values: Any) -> AbstractContextManager[object]:
         """Read these values of fields until the `with` block ends, in this task or thread only.
+
+        Args:
+            **values: Values by field; those of nested models by dotted names, `**{"a.b": 1}`.
 
         Raises:
             InvalidValue: A field cannot have the value.
             UsageError: There is no such field.
         """
         settings = cls._completed_plan().settings
-        with ExitStack() as stack:
-            for name, value in values.items():
-                if name not in settings:
-                    raise UsageError(f"{cls.__name__} has no field {name!r}: {sorted(settings)}")
-                stack.enter_context(settings[name].override(value))
-            yield
+        unknown = sorted(values.keys() - settings.keys())
+        if unknown:
+            raise UsageError(f"{cls.__name__} has no setting {unknown[0]!r}: it has {[*settings]}")
+        return _All([settings[name].override(value) for name, value in values.items()])
+
+
+class _All(ExitStack):
+    """Enters all of its context managers together, when it is entered itself."""
+
+    def __init__(self, managers: Iterable[AbstractContextManager[None]]) -> None:
+        super().__init__()
+        self._managers = tuple(managers)
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        for manager in self._managers:
+            self.enter_context(manager)
+        return self
+
+
+def _location_of_class() -> Location:
+    """Return where the class that is being made is written."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and f"{frame.f_globals.get('__name__')}.".startswith(_MAKERS):
+        frame = frame.f_back
+    return Location(frame.f_code.co_filename, frame.f_lineno)
+
+
+def _check_class(cls: type[BaseModel]) -> None:
+    """Refuse what would hide an attribute that every settings model has."""
+    for name in get_annotations(cls):
+        check_field_name(name, cls.__name__)
+    hidden = sorted(OWN_ATTRIBUTES & cls.__dict__.keys())
+    if hidden:
+        raise InvalidSetting(
+            f"{cls.__name__} defines {hidden[0]!r}, which every settings model has: call it"
+            " otherwise"
+        )

@@ -1,55 +1,50 @@
-"""How a `SettingsModel` is read: the settings of its fields, and instances by their values."""
+"""How a `SettingsModel` is read: the settings of its fields, all of them from one state."""
 
 from __future__ import annotations
 
-import logging
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from heksher.exceptions import InvalidSetting
 from heksher.settings.context import ABSENT
 from heksher.settings.declaration import check_configurable_features
-from heksher.settings.frozen import freeze
+from heksher.settings.frozen import identical
+from heksher.settings.model_fields import SettingField, setting_fields
+from heksher.settings.model_instances import Instances, is_key
 from heksher.settings.model_reading import model_reader_factory
 from heksher.settings.reading import unexpected_argument
 from heksher.settings.setting import Setting
-from heksher.settings.state import fill_in, rule_set_in
+from heksher.settings.state import fill_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pydantic.fields import FieldInfo
+    from pydantic import BaseModel
 
+    from heksher.settings.declaration import Location
     from heksher.settings.registry import Registry
-
-logger: Final = logging.getLogger("heksher")
-
-MAX_INSTANCES: Final = 1_024
-"""How many combinations of values a model keeps an instance for."""
 
 AnySetting = Setting[Any, ...]
 
 
-class PlanOptions(Protocol):
-    """What a model's class keywords say."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelDeclaration:
+    """What a model's class keywords say, with those of the classes above it.
 
-    @property
-    def prefix(self) -> str | None:
-        """What the names of its settings begin with."""
+    Attributes:
+        prefix: What the names of its settings begin with; `None` for an abstract model.
+        configurable_features: What its settings are configurable by.
+        version: The version of its settings.
+        registry: Where its settings are declared.
+        location: Where the class is written.
+    """
 
-    @property
-    def configurable_features(self) -> Iterable[str] | None:
-        """What its settings are configurable by."""
-
-    @property
-    def version(self) -> str:
-        """The version of its settings."""
-
-    @property
-    def registry(self) -> Registry:
-        """Where its settings are declared."""
+    prefix: str | None = None
+    configurable_features: Iterable[str] | None = None
+    version: str = "1.0"
+    registry: Registry
+    location: Location | None = None
 
 
 class ModelPlan:
@@ -57,217 +52,156 @@ class ModelPlan:
 
     Attributes:
         settings: The settings by the name of their field, dotted in nested models.
+        fields: The fields, in the same order.
+        registry: Where the settings are declared.
         get: Returns the instance for a context; see `SettingsModel.get`.
     """
 
     def __init__(
         self,
         model: type[BaseModel],
-        settings: Mapping[str, AnySetting],
+        declared: Mapping[SettingField, AnySetting],
         features: tuple[str, ...],
         registry: Registry,
     ) -> None:
-        self._model = model
-        self._registry = registry
-        self.settings: Mapping[str, AnySetting] = MappingProxyType(dict(settings))
-        self._fields = tuple(self.settings.values())
-        self._paths = [_keys(model, name.split(".")) for name in self.settings]
-        self._instances: dict[Any, Any] = {}
-        self._values: dict[Any, tuple[Any, ...]] = {}
-        self._reported: set[frozenset[int]] = set()
-        self._all_defaults = self._proven_defaults()
-        self.get = self._make_get(features)
+        self.registry = registry
+        self.fields = tuple(declared)
+        self.settings: Mapping[str, AnySetting] = MappingProxyType(
+            {field.name: setting for field, setting in declared.items()}
+        )
+        self._features = features
+        self._in_order = tuple(declared.values())
+        paths = [field.path for field in declared]
+        self._instances = Instances(model, self._in_order, paths, registry)
+        self.get = self._make_get(model.__qualname__)
 
-    def _proven_defaults(self) -> Any:
-        values = tuple([setting.default_value for setting in self._fields])
-        try:
-            return self._built(values)
-        except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            raise InvalidSetting(
-                f"the defaults of {self._model.__name__} are refused by its own validators:"
-                f" {first['msg']} @ {'.'.join(map(str, first['loc'])) or 'the whole'}"
-            ) from None
-
-    def _make_get(self, features: tuple[str, ...]) -> Any:
-        hashable = tuple([_is_hashable(setting.default_value) for setting in self._fields])
-        get: Any = model_reader_factory(features, hashable)(
-            self._registry.view.get,
-            self._registry,
-            [setting.index for setting in self._fields],
+    def _make_get(self, model_name: str) -> Any:
+        own_keys = tuple([is_key(setting.default_value) for setting in self._in_order])
+        get: Any = model_reader_factory(self._features, own_keys)(
+            self.registry.view.get,
+            self.registry,
+            [setting.index for setting in self._in_order],
             self._filling,
             self._read_late,
-            self._instances,
-            self._build,
+            self._instances.by_key,
+            self._find,
             unexpected_argument,
         )
-        get.__qualname__ = f"{self._model.__qualname__}.get"
+        get.__name__ = "get"
+        get.__qualname__ = f"{model_name}.get"
+        get.__doc__ = f"Return the instance of {model_name} for a context."
         return get
 
     def _filling(self, view: Any, place: int) -> Any:
-        return fill_in(view, self._fields[place])
+        return fill_in(view, self._in_order[place])
 
     def _read_late(self, *values: Any) -> tuple[Any, ...]:
         """Return the values from a pinned state that is older than the model."""
-        given = {
+        given = self._given(values)
+        with self.registry.pinned():
+            return tuple([setting.get(**given) for setting in self._in_order])
+
+    def _find(self, key: Any, values: tuple[Any, ...], context: tuple[Any, ...]) -> Any:
+        return self._instances.find(key, values, self._given(context))
+
+    def _given(self, values: tuple[Any, ...]) -> dict[str, Any]:
+        return {
             name: value
-            for name, value in zip(self._fields[0].configurable_features, values, strict=True)
+            for name, value in zip(self._features, values, strict=True)
             if value is not ABSENT
         }
-        return tuple([setting.get(**given) for setting in self._fields])
-
-    def _build(self, key: Any, values: tuple[Any, ...]) -> Any:
-        """Return the instance of *values*, and keep it under *key*, in which ids may stand."""
-        try:
-            hash(key)
-        except TypeError:
-            # A value of a custom type that has no hash now and then.
-            return self._build_safely(values)
-        while len(self._instances) >= MAX_INSTANCES:
-            oldest = next(iter(self._instances))
-            self._instances.pop(oldest, None)
-            self._values.pop(oldest, None)
-        # The values are kept too, so that no other object can get an id that is in a key.
-        self._values[key] = values
-        return self._instances.setdefault(key, self._build_safely(values))
-
-    def _build_safely(self, values: tuple[Any, ...]) -> Any:
-        try:
-            return self._built(values)
-        except Exception as error:  # noqa: BLE001  # a user's validator may raise anything
-            self._report(error, values)
-            return self._all_defaults
-
-    def _built(self, values: tuple[Any, ...]) -> Any:
-        content: dict[str, Any] = {}
-        for path, value in zip(self._paths, values, strict=True):
-            inner = content
-            for step in path[:-1]:
-                inner = inner.setdefault(step, {})
-            inner[path[-1]] = value
-        return freeze(self._model.model_validate(content))
-
-    def _report(self, error: Exception, values: tuple[Any, ...]) -> None:
-        """Log once that values do not go together, by the rules that they are from."""
-        state = self._registry.current_state()
-        rule_ids = [
-            rule.rule_id
-            for setting, value in zip(self._fields, values, strict=True)
-            for rule in rule_set_in(state, setting).rules()
-            if rule.value is value
-        ]
-        known = frozenset(rule_ids)
-        if known not in self._reported:
-            self._reported.add(known)
-            logger.error(
-                "%s: its validators refuse a combination of values (%s), which reads as all"
-                " declared defaults; it is of the rules %s",
-                self._model.__name__,
-                type(error).__name__,
-                sorted(known),
-                extra={"model": self._model.__name__, "rules": sorted(known)},
-            )
 
 
-def _is_hashable(value: object) -> bool:
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True
-
-
-def plan_of(model: type[BaseModel], options: PlanOptions) -> ModelPlan:
+def plan_of(model: type[BaseModel], declaration: ModelDeclaration) -> ModelPlan:
     """Declare the settings of a model's fields, and return how to read them.
 
     Raises:
         InvalidSetting: A field cannot be a setting; the message names it and the way out.
     """
     if not model.model_config.get("frozen"):
-        raise InvalidSetting(f"{model.__name__} has frozen=False: its readers would share changes")
-    if options.configurable_features is None:
+        raise InvalidSetting(
+            f"{model.__name__} has frozen=False, so a reader could change what all others read:"
+            " leave that out"
+        )
+    if declaration.configurable_features is None:
         raise InvalidSetting(
             f"{model.__name__} has no context features: give it configurable_features=[...]"
         )
-    features = check_configurable_features(model.__name__, options.configurable_features)
-    settings = {}
-    inherited = _inherited_settings(model, options)
-    for name, setting_name, field in _leaves(model, str(options.prefix)):
-        known = inherited.get(setting_name)
-        settings[name] = known or _declared(model, name, setting_name, field, features, options)
-    if not settings:
+    features = check_configurable_features(model.__name__, declaration.configurable_features)
+    fields = list(setting_fields(model, str(declaration.prefix)))
+    if not fields:
         raise InvalidSetting(f"{model.__name__} has no fields: give it at least one")
-    return ModelPlan(model, settings, features, options.registry)
+    inherited = _inherited(model, declaration)
+    for _, setting in inherited.values():
+        if set(setting.configurable_features) == set(features):
+            # The order is free, but the fields of one model are read by position.
+            features = setting.configurable_features
+    declared = {}
+    for field in fields:
+        if field.setting_name in inherited:
+            known, setting = inherited[field.setting_name]
+            _check_same(model, field, known, setting, features)
+            declared[field] = setting
+        else:
+            declared[field] = _declared(model, field, features, declaration)
+    return ModelPlan(model, declared, features, declaration.registry)
 
 
-def _inherited_settings(model: type[BaseModel], options: PlanOptions) -> dict[str, AnySetting]:
-    """Return the settings that classes above declared, by name: under one prefix they are shared."""
-    found: dict[str, AnySetting] = {}
+def _inherited(
+    model: type[BaseModel], declaration: ModelDeclaration
+) -> dict[str, tuple[SettingField, AnySetting]]:
+    """Return what classes above have declared, by setting name: under one prefix it is shared."""
+    found: dict[str, tuple[SettingField, AnySetting]] = {}
     for base in model.__mro__[1:]:
         plan = base.__dict__.get("_plan")
-        if isinstance(plan, ModelPlan) and plan._registry is options.registry:
-            for setting in plan.settings.values():
-                found.setdefault(setting.name, setting)
+        if isinstance(plan, ModelPlan) and plan.registry is declaration.registry:
+            for field in plan.fields:
+                found.setdefault(field.setting_name, (field, plan.settings[field.name]))
     return found
 
 
-def _leaves(model: type[BaseModel], prefix: str) -> list[tuple[str, str, FieldInfo]]:
-    """Return each field that is a setting: its dotted name, its setting's name, the field."""
-    found: list[tuple[str, str, FieldInfo]] = []
-    for name, field in model.model_fields.items():
-        setting_name = f"{prefix}.{_key(name, field)}" if prefix else _key(name, field)
-        nested = field.annotation
-        if isinstance(nested, type) and hasattr(nested, "_completed_plan"):
-            found += [
-                (f"{name}.{inner}", inner_setting, inner_field)
-                for inner, inner_setting, inner_field in _leaves(nested, setting_name)
-            ]
-        else:
-            found.append((name, setting_name, field))
-    return found
+def _check_same(
+    model: type[BaseModel],
+    field: SettingField,
+    known: SettingField,
+    setting: AnySetting,
+    features: tuple[str, ...],
+) -> None:
+    what = None
+    if setting.configurable_features != features:
+        what = "other context features"
+    elif field.annotation != known.annotation:
+        what = "another type"
+    elif not identical(field.default, known.default):
+        what = "another default"
+    elif field.description != known.description:
+        what = "another description"
+    if what is not None:
+        raise InvalidSetting(
+            f"field {field.name!r} of {model.__name__} gives the setting {setting.name!r}, which it"
+            f" shares with the class above, {what}: give {model.__name__} a prefix of its own, or"
+            " the field another name"
+        )
 
 
 def _declared(
     model: type[BaseModel],
-    name: str,
-    setting_name: str,
-    field: FieldInfo,
+    field: SettingField,
     features: tuple[str, ...],
-    options: PlanOptions,
+    declaration: ModelDeclaration,
 ) -> AnySetting:
-    if field.is_required():
-        raise InvalidSetting(
-            f"field {name!r} of {model.__name__} has no default: give it the value to read"
-            " without a service"
-        )
-    annotation: Any = field.annotation
-    if field.metadata:
-        annotation = Annotated[(annotation, *field.metadata)]
+    declare: Any = Setting
     try:
-        return Setting[annotation](
-            setting_name,
+        setting: AnySetting = declare(
+            field.setting_name,
+            field.annotation,
             configurable_features=features,
-            default_value=field.get_default(call_default_factory=True, validated_data={}),
+            default_value=field.default,
             description=field.description,
-            version=options.version,
-            registry=options.registry,
+            version=declaration.version,
+            registry=declaration.registry,
+            location=declaration.location,
         )
     except InvalidSetting as error:
-        raise type(error)(f"field {name!r} of {model.__name__}: {error}") from None
-
-
-def _keys(model: Any, names: list[str]) -> list[str]:
-    """Return the keys by which pydantic reads a dotted field."""
-    keys = []
-    for name in names:
-        field = model.model_fields[name]
-        keys.append(_key(name, field))
-        model = field.annotation
-    return keys
-
-
-def _key(name: str, field: FieldInfo) -> str:
-    alias = field.validation_alias
-    if alias is not None and not isinstance(alias, str):
-        raise InvalidSetting(f"field {name!r} is read by more than one key: use Field(alias=...)")
-    return alias or name
+        raise type(error)(f"field {field.name!r} of {model.__name__}: {error}") from None
+    return setting

@@ -1,9 +1,9 @@
 """Make a model's `get`: all of its settings from one state, then the instance of their values.
 
-It is generated as a setting's is (see `reading`), once for each tuple of features and hashable
-or not fields. For one feature and two fields, of which the second is a list::
+It is generated as a setting's is (see `reading`), once for each tuple of features and of which
+fields' values are their own keys. For one feature and two fields, of which the second is a list::
 
-    def ømake(øview, øregistry, øindexes, øfilling, ølate, øinstances, øbuild, øunexpected):
+    def ømake(øview, øregistry, øindexes, øfilling, ølate, øinstances, øfind, øunexpected):
         (øi0, øi1,) = øindexes
         øj0, øc0 = øi0 + 1, øi0 + 2
         øj1, øc1 = øi1 + 1, øi1 + 2
@@ -23,9 +23,9 @@ or not fields. For one feature and two fields, of which the second is a list::
                 øvalues = ølate(user)
             økey = (øvalues[0], id(øvalues[1]),)
             try:
-                return øinstances[økey]
-            except (KeyError, TypeError):
-                return øbuild(økey, øvalues)
+                return øinstances[økey][0]
+            except KeyError:
+                return øfind(økey, øvalues, (user,))
         return øget
 """
 
@@ -42,24 +42,24 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=256)
 def model_reader_factory(
-    features: tuple[str, ...], hashable: tuple[bool, ...]
+    features: tuple[str, ...], own_keys: tuple[bool, ...]
 ) -> Callable[..., object]:
     """Return what makes a model's `get`, from the source above."""
-    factory: Callable[..., object] = execute(model_reader_source(features, hashable))
+    factory: Callable[..., object] = execute(model_reader_source(features, own_keys))
     return factory
 
 
-def model_reader_source(features: tuple[str, ...], hashable: tuple[bool, ...]) -> str:
+def model_reader_source(features: tuple[str, ...], own_keys: tuple[bool, ...]) -> str:
     """Return the source of a model reader's factory; the module's docstring shows one."""
     signature, other_lines, variables = parameters_of(features)
     arguments = ", ".join(variables)
-    places = range(len(hashable))
+    places = range(len(own_keys))
     key = "øvalues"
-    if not all(hashable):
+    if not all(own_keys):
         parts = [f"øvalues[{place}]" for place in places]
         key = "".join(
-            f"{part}, " if is_hashable else f"id({part}), "
-            for part, is_hashable in zip(parts, hashable, strict=True)
+            f"{part}, " if is_own_key else f"id({part}), "
+            for part, is_own_key in zip(parts, own_keys, strict=True)
         )
         key = f"({key})"
     filled = "".join(
@@ -71,7 +71,7 @@ def model_reader_source(features: tuple[str, ...], hashable: tuple[bool, ...]) -
     )
     return "\n".join(
         [
-            "def ømake(øview, øregistry, øindexes, øfilling, ølate, øinstances, øbuild, øunexpected):",
+            "def ømake(øview, øregistry, øindexes, øfilling, ølate, øinstances, øfind, øunexpected):",
             f"    ({''.join(f'øi{place}, ' for place in places)}) = øindexes",
             *(f"    øj{place}, øc{place} = øi{place} + 1, øi{place} + 2" for place in places),
             f"    def øget({signature}):",
@@ -88,9 +88,9 @@ def model_reader_source(features: tuple[str, ...], hashable: tuple[bool, ...]) -
             f"            øvalues = ølate({arguments})",
             f"        økey = {key}",
             "        try:",
-            "            return øinstances[økey]",
-            "        except (KeyError, TypeError):",
-            "            return øbuild(økey, øvalues)",
+            "            return øinstances[økey][0]",
+            "        except KeyError:",
+            f"            return øfind(økey, øvalues, ({arguments},))",
             "    return øget",
         ]
     )

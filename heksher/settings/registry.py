@@ -11,7 +11,7 @@ from weakref import ref
 
 from typing_extensions import TypeVar
 
-from heksher.exceptions import ClientStateError, InvalidSetting, UnknownSetting
+from heksher.exceptions import ClientStateError, InvalidSetting, UnknownSetting, UsageError
 from heksher.settings.declared import DeclaredSetting
 from heksher.settings.state import (
     PLACES,
@@ -136,16 +136,31 @@ class Registry(Generic[S]):
         self._later.append(declare)
 
     def declared(self) -> list[S]:
-        """Return the living settings to declare, one for each name, in order of declaration."""
-        later, self._later = self._later, []
-        for declare in later:
-            declare()
+        """Return the living settings to declare, one for each name, in order of declaration.
+
+        Raises:
+            UsageError: What was to be declared later cannot be; all else is by then. It is raised
+                once.
+        """
+        self._declare_later_ones()
         with self._lock:
             found = {name: reference() for name, reference in self._names.copy().items()}
             for name in [name for name, setting in found.items() if setting is None]:
                 del self._names[name]
         living = [setting for setting in found.values() if setting is not None]
         return sorted(living, key=lambda setting: setting.index)
+
+    def _declare_later_ones(self) -> None:
+        later, self._later = self._later, []
+        errors = []
+        for declare in later:
+            try:
+                declare()
+            except UsageError as error:
+                # Raised once: the others are not to suffer, and its first use raises it again.
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def readable(self) -> dict[int, S]:
         """Return all living settings by index: also those that a reload has replaced."""

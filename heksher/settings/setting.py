@@ -201,9 +201,11 @@ class Setting(Generic[T, P]):
         *,
         description: str | None = None,
         registry: Registry = registries.DEFAULT,
+        location: Location | None = None,
     ) -> None:
         frame = declaring_frame(self)
-        self.location: Final = Location(frame.f_code.co_filename, frame.f_lineno)
+        # Given by a model, whose fields may be declared later than the class is.
+        self.location: Final = location or Location(frame.f_code.co_filename, frame.f_lineno)
         shown = _UNNAMED if name is None else check_name(name)
         annotation = self._type if type is None else type
         if annotation is None:
@@ -248,7 +250,13 @@ class Setting(Generic[T, P]):
         Raises:
             InvalidSetting: The declaration cannot be right.
         """
-        raise InvalidSetting("say the type first, as in Setting[int].within(Features, ...)")
+        if cls._type is None:
+            raise InvalidSetting("say the type first, as in Setting[int].within(Features, ...)")
+        declare: Any = cls
+        setting: Setting[T, Q] = declare(
+            name, configurable_features=context, default_value=default_value, **details
+        )
+        return setting
 
     def _set_default(self, shown: str, default_value: Any) -> None:
         if default_value is ABSENT:

@@ -45,6 +45,11 @@ def _within(
     alias: SubscriptedSetting, context: Any, name: str | None = None, **details: Any
 ) -> Any:
     """Declare a setting of the alias's type in a context; see `Setting.within`."""
+    if isinstance(context, type) and not hasattr(type(context), "__iter__"):
+        raise InvalidSetting(
+            f"the context of setting {name!r} is {context.__name__}, a class without features: give"
+            " a ContextFeatures class"
+        )
     if name is None:
         return alias(configurable_features=context, **details)
     return alias(name, configurable_features=context, **details)

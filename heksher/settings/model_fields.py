@@ -1,0 +1,154 @@
+"""Which fields of a `SettingsModel` are settings: its own, and those of the models in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeGuard
+
+from pydantic import BaseModel
+
+from heksher.exceptions import InvalidSetting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic.fields import FieldInfo
+
+    NestedModel = type[BaseModel]
+
+OWN_ATTRIBUTES: Final = frozenset({"get", "current", "settings", "override"})
+"""What a `SettingsModel` has that other pydantic models do not."""
+
+_RESERVED: Final = OWN_ATTRIBUTES | {name for name in dir(BaseModel) if not name.startswith("_")}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SettingField:
+    """One field that is a setting.
+
+    Attributes:
+        name: Its name, dotted in a nested model.
+        setting_name: The setting's name: prefix and alias.
+        path: The keys by which pydantic reads its value.
+        annotation: Its type, with its constraints.
+        default: Its declared default.
+        description: Its description.
+    """
+
+    name: str
+    setting_name: str
+    path: tuple[str, ...]
+    annotation: Any
+    default: Any
+    description: str | None
+
+
+def check_field_name(name: str, model_name: str) -> None:
+    """Refuse a field that would hide what a model needs.
+
+    Raises:
+        InvalidSetting: It would.
+    """
+    if name in _RESERVED:
+        raise InvalidSetting(
+            f"field {name!r} of {model_name} is called like an attribute of every such model: call"
+            f" it otherwise, as in {name}_: ... = Field(..., alias={name!r})"
+        )
+
+
+def setting_fields(model: type[BaseModel], prefix: str) -> Iterator[SettingField]:
+    """Yield the fields of *model* that are settings, those of nested models in their place.
+
+    Raises:
+        InvalidSetting: A field cannot be a setting; the message names it and the way out.
+    """
+    if prefix.startswith(".") or prefix.endswith("."):
+        raise InvalidSetting(
+            f"the prefix of {model.__name__} is {prefix!r}: leave the dot out, it is added"
+        )
+    return _fields(model, (), prefix, (model,), None)
+
+
+def _fields(
+    model: type[BaseModel],
+    above: tuple[tuple[str, str], ...],
+    prefix: str,
+    containing: tuple[type[BaseModel], ...],
+    defaults: BaseModel | None,
+) -> Iterator[SettingField]:
+    """Yield the fields of a model in others.
+
+    Args:
+        model: The model.
+        above: The names and keys of the fields that it is in.
+        prefix: What the names of its settings begin with.
+        containing: The models that it is in, and itself.
+        defaults: The instance that it has by default, if the field that it is in says so.
+    """
+    for name, field in model.model_fields.items():
+        check_field_name(name, model.__name__)
+        key = _key(name, field, model)
+        place = (*above, (name, key))
+        shown = ".".join([step for step, _ in place])
+        setting_name = f"{prefix}.{key}" if prefix else key
+        nested = field.annotation
+        default = _default(field) if defaults is None else getattr(defaults, name)
+        if not _is_nested(nested):
+            if default is _NONE:
+                raise InvalidSetting(
+                    f"field {shown!r} of {containing[0].__name__} has no default: give it the value"
+                    " to read without a service"
+                )
+            keys = tuple([step for _, step in place])
+            yield SettingField(
+                shown, setting_name, keys, _annotation(field), default, field.description
+            )
+            continue
+        if nested in containing:
+            raise InvalidSetting(
+                f"field {shown!r} of {containing[0].__name__} holds {nested.__name__} in itself,"
+                " without an end: use another model there"
+            )
+        inner = _nested_defaults(default, nested, shown, containing[0])
+        yield from _fields(nested, place, setting_name, (*containing, nested), inner)
+
+
+_NONE: Final = object()
+
+
+def _default(field: FieldInfo) -> Any:
+    if field.is_required():
+        return _NONE
+    return field.get_default(call_default_factory=True, validated_data={})
+
+
+def _nested_defaults(
+    default: Any, nested: type[BaseModel], shown: str, model: type[BaseModel]
+) -> BaseModel | None:
+    if default is _NONE:
+        return None
+    if not isinstance(default, nested):
+        raise InvalidSetting(
+            f"the default of field {shown!r} of {model.__name__} is {type(default).__name__}: give"
+            f" an instance, {nested.__name__}(...), or none to use the defaults of its fields"
+        )
+    return default
+
+
+def _is_nested(annotation: Any) -> TypeGuard[NestedModel]:
+    return isinstance(annotation, type) and hasattr(annotation, "_completed_plan")
+
+
+def _annotation(field: FieldInfo) -> Any:
+    if not field.metadata:
+        return field.annotation
+    return Annotated[(field.annotation, *field.metadata)]
+
+
+def _key(name: str, field: FieldInfo, model: type[BaseModel]) -> str:
+    alias = field.validation_alias
+    if alias is not None and not isinstance(alias, str):
+        raise InvalidSetting(
+            f"field {name!r} of {model.__name__} is read by more than one key: use Field(alias=...)"
+        )
+    return alias or name
