@@ -56,7 +56,8 @@ class Standing:
         canonical_name: The service's name for it; `None` where it is not to be queried.
         outcome: What came of declaring it.
         default_read: Which default it reads.
-        listed: What the service's list showed of it, if anything.
+        listed: What the service's list showed of it, where that is of use later: of a setting that
+            is not declared as asked, or whose falsy default stands in for the service's.
         refusal: Why it is not declared as asked, if it is not.
         differences: What the service holds otherwise.
         latest_version: The service's version, where it is newer.
@@ -180,7 +181,8 @@ def _compared(setting: DeclaredSetting, listed: ListedSetting) -> Standing:
         listed.name,
         DeclarationOutcome.UPTODATE,
         DefaultRead.THEIRS_UNLESS_FALSY,
-        listed,
+        # Kept for few: a listed setting is a kilobyte.
+        None if setting.raw_default else listed,
         differences=found,
     )
     if outdated:
@@ -200,7 +202,7 @@ def _compared(setting: DeclaredSetting, listed: ListedSetting) -> Standing:
         " declare what it holds",
         found,
     )
-    return replace(standing, outcome=DeclarationOutcome.MISMATCH, refusal=refusal)
+    return replace(standing, outcome=DeclarationOutcome.MISMATCH, listed=listed, refusal=refusal)
 
 
 def _upgrade(setting: DeclaredSetting, listed: ListedSetting, alias: str | None) -> Post:

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from heksher import wire
-from heksher.clients.effects import Request, ask, expect, send
+from heksher.clients.effects import Breathe, Request, ask, expect, send
 from heksher.clients.listing import LIST_REQUEST, read_listing
 from heksher.clients.query_flow import Querying
 from heksher.clients.refreshing import Compiler, Refreshed
@@ -80,6 +80,7 @@ class _Refresh:
             feature_order=self._feature_order,
             is_tracked=None if self._tracking.is_everything else self._tracking.is_tracked,
         )
+        yield Breathe()
         if self._feature_order != self._previous.feature_order:
             yield from compiler.reorder()
         querying = Querying(self._session, self._settling, compiler, first=self._first)

@@ -158,9 +158,25 @@ class Compiler:
     def _take(self, index: int, rule_set: RuleSet[Any]) -> None:
         setting = self.settings[index]
         former = self._previous.get(index, setting.declared_rules)
-        self.rule_sets[index] = rule_set
         if rule_set is not former and not rule_set.reads_as(former):
             self.changed.add(setting)
+        elif index in self._previous and _says_the_same(rule_set, former):
+            rule_set = former
+        self.rule_sets[index] = rule_set
+
+
+def _says_the_same(rule_set: RuleSet[Any], former: RuleSet[Any]) -> bool:
+    """Tell whether two rule sets that read the same also have the same to say of it."""
+    return (
+        rule_set.default_origin is former.default_origin
+        and rule_set.rejections == former.rejections
+        and rule_set.coercions == former.coercions
+        and rule_set.foreign == former.foreign
+        and all(
+            mine.rule_ids == theirs.rule_ids and list(mine.values) == list(theirs.values)
+            for mine, theirs in zip(rule_set.tiers, former.tiers, strict=True)
+        )
+    )
 
 
 def _raw_rules(queried: QueriedSetting) -> Iterator[RawRule]:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 from heksher.clients.declaring import DeclarationOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from heksher.clients.declaring import Standing
     from heksher.clients.refreshing import Refreshed
     from heksher.clients.status import RefusedDeclaration
+    from heksher.settings.declared import DeclaredSetting
     from heksher.settings.rules import RuleSet
 
 logger: Final = logging.getLogger("heksher")
@@ -24,7 +25,7 @@ FAILURES_UNTIL_ERROR: Final = 5
 
 def report_refreshed(
     refreshed: Refreshed,
-    names: Mapping[int, str],
+    settings: Callable[[], Mapping[int, DeclaredSetting]],
     former_rule_sets: Mapping[int, RuleSet[Any]],
     former_standings: Mapping[str, Standing],
     former_missing: tuple[str, ...],
@@ -33,17 +34,24 @@ def report_refreshed(
 
     Args:
         refreshed: The refresh.
-        names: The settings' names by index.
+        settings: Returns the settings by index; called only where there is news of some.
         former_rule_sets: What was read before, by index.
         former_standings: How settings stood before, by name.
         former_missing: The context features that were missing before.
     """
-    for index, rule_set in refreshed.snapshot.rule_sets.items():
-        former = former_rule_sets.get(index)
-        if rule_set is not former:
-            _report_values(names.get(index, "?"), rule_set, former)
+    news = {
+        index: rule_set
+        for index, rule_set in refreshed.snapshot.rule_sets.items()
+        if (rule_set.rejections or rule_set.coercions)
+        and rule_set is not former_rule_sets.get(index)
+    }
+    for index, setting in settings().items() if news else ():
+        if index in news:
+            _report_values(setting.name, news[index], former_rule_sets.get(index))
     for name, standing in refreshed.standings.items():
-        _report_standing(name, standing, former_standings.get(name))
+        former = former_standings.get(name)
+        if standing is not former:
+            _report_standing(name, standing, former)
     for name, note in refreshed.notes.items():
         logger.warning("setting %r: %s", name, note, extra={"setting": name})
     report_malformed(refreshed.malformed)
@@ -85,10 +93,10 @@ def _report_values(name: str, rule_set: RuleSet[Any], former: RuleSet[Any] | Non
 
 
 def _report_standing(name: str, standing: Standing, former: Standing | None) -> None:
-    if former is not None and (former.outcome, former.refusal) == (
-        standing.outcome,
-        standing.refusal,
-    ):
+    if former is None:
+        if standing.outcome is DeclarationOutcome.UPTODATE and standing.refusal is None:
+            return
+    elif (former.outcome, former.refusal) == (standing.outcome, standing.refusal):
         return
     extra = {"setting": name, "outcome": standing.outcome.value}
     if standing.refusal is not None:

@@ -96,8 +96,7 @@ class Upkeep:
         standings, missing = session.standings, session.missing_features
         self._registry.publish(refreshed.snapshot)
         session.commit(refreshed)
-        names = {index: setting.name for index, setting in self._registry.readable().items()}
-        report_refreshed(refreshed, names, before, standings, missing)
+        report_refreshed(refreshed, self._registry.readable, before, standings, missing)
 
     def snapshot_to_save(self, refreshed: Refreshed) -> Callable[[], None] | None:
         """Return what writes the last good state to disk, if that is to be done now."""
@@ -155,7 +154,8 @@ class Upkeep:
         """Tell the listeners, those of each setting first, in order of declaration."""
         if not changed:
             return
-        for setting in sorted(changed, key=lambda one: one.index):
+        listened = [setting for setting in changed if setting.listeners]
+        for setting in sorted(listened, key=lambda one: one.index):
             for context, listener in setting.listeners:
                 call(f"a listener of setting {setting.name!r}", context, listener, setting)
         for context, listener in self._listeners:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final
 
@@ -123,6 +124,7 @@ class _Compilation:
                 return
         tier = self._tiers.get(positions)
         if tier is None:
+            positions = _shared(positions)
             tier = self._tiers[positions] = Tier(positions)
         if key in tier.values:
             self._replace(tier, key, value, rule_id)
@@ -211,6 +213,12 @@ class _Compilation:
 
     def _reject(self, rule_id: int | None, reason: str) -> None:
         self._rejections.append(Rejection(self._setting.name, rule_id, reason))
+
+
+@lru_cache(maxsize=4_096)
+def _shared(positions: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the one tuple of these positions that all settings keep."""
+    return positions
 
 
 def _rule(rule_id: int, conditions: Sequence[Sequence[str]], raw: Json) -> Rule:

@@ -9,7 +9,7 @@ methods (`heapq.heappush`, `list.append(value, 1)`) is not stopped.
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 from pydantic import BaseModel
 
@@ -180,6 +180,9 @@ def _frozen_dataclass(instance: Any) -> Any:
     return frozen
 
 
+_PLAIN: Final = frozenset({int, float, str, bool})
+
+
 def identical(left: Any, right: Any) -> bool:
     """Tell whether two values are equal and of the same types, at any depth.
 
@@ -187,12 +190,17 @@ def identical(left: Any, right: Any) -> bool:
     """
     if left is right:
         return True
-    if type(left) is not type(right):
+    kind = type(left)
+    if kind is not type(right):
         return False
+    if kind in _PLAIN:
+        return bool(left == right)
     if isinstance(left, (list, tuple)):
         return len(left) == len(right) and all(map(identical, left, right))
     if isinstance(left, dict):
-        return left.keys() == right.keys() and all(identical(left[key], right[key]) for key in left)
+        return left.keys() == right.keys() and all(
+            map(identical, left.values(), map(right.__getitem__, left))
+        )
     if isinstance(left, (set, frozenset)):
         return _typed(left) == _typed(right)
     if isinstance(left, BaseModel):
