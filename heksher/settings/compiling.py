@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from heksher.settings.values import Json
 
     RawRule = tuple[int, Sequence[Sequence[str]], Json]
+    _Layout = tuple[Tier[Any] | None, Callable[[Any], Any] | None]
 
 _NO_VALUE: Final = object()
 
@@ -81,6 +83,8 @@ class _Compilation:
         self._options = options
         self._positions = {name: place for place, name in enumerate(setting.configurable_features)}
         self._tiers: dict[tuple[int, ...], Tier[Any]] = {}
+        # By the conditions' features as the service writes them; one feature stands for itself.
+        self._layouts: dict[str | tuple[str, ...], _Layout] = {}
         self._coercions: dict[int | None, tuple[Coercion, ...]] = {}
         self._rejections: list[Rejection] = []
         self._former_rules: dict[int, CompiledRule] | None = None
@@ -88,12 +92,11 @@ class _Compilation:
 
     def compile(self, raw_default: Json, rules: Iterable[RawRule]) -> RuleSet[Any]:
         default, origin = self._default(raw_default)
-        for rule_id, conditions, raw in rules:
-            self._add(rule_id, conditions, raw)
+        self._add_all(rules)
         features = self._setting.configurable_features
         return RuleSet(
             features,
-            in_precedence(list(self._tiers.values()), features, self._options.feature_order),
+            in_precedence(self._used_tiers(), features, self._options.feature_order),
             default,
             origin,
             coercions=self._coercions,
@@ -102,7 +105,7 @@ class _Compilation:
         )
 
     def _default(self, raw: Json) -> tuple[Any, Origin]:
-        value = self._read(raw, None)
+        value = self._read_default(raw)
         if self._options.use_local_default:
             return self._setting.default_value, Origin.LOCAL_DEFAULT
         if value is not _NO_VALUE:
@@ -112,25 +115,35 @@ class _Compilation:
             return former.default, former.default_origin
         return self._setting.default_value, Origin.LOCAL_DEFAULT
 
-    def _add(self, rule_id: int, conditions: Sequence[Sequence[str]], raw: Json) -> None:
-        placed = self._place(conditions)
-        if placed is None:
-            return
-        positions, key = placed
-        value = self._read(raw, (rule_id, conditions))
-        if value is _NO_VALUE:
-            value = self._former_value(rule_id, conditions)
-            if value is _NO_VALUE:
-                return
-        tier = self._tiers.get(positions)
-        if tier is None:
-            positions = _shared(positions)
-            tier = self._tiers[positions] = Tier(positions)
-        if key in tier.values:
-            self._replace(tier, key, value, rule_id)
-        else:
-            tier.values[key] = value
-            tier.rule_ids.append(rule_id)
+    def _add_all(self, rules: Iterable[RawRule]) -> None:
+        setting = self._setting
+        decode, validators = setting.decoder.decode, setting.validators
+        coercions: list[Coercion] = []
+        for rule_id, conditions, raw in rules:
+            placed = self._place(conditions)
+            if placed is None:
+                continue
+            tier, key = placed
+            try:
+                value = decode(raw, coercions)
+                if coercions or validators:
+                    found, coercions = coercions, []
+                    value = self._finished(value, raw, found, (rule_id, conditions))
+            except Rejected as rejected:
+                coercions = []
+                self._reject(rule_id, str(rejected))
+                value = self._former_value(rule_id, conditions)
+                if value is _NO_VALUE:
+                    continue
+            if key in tier.values:
+                self._replace(tier, key, value, rule_id)
+            else:
+                tier.values[key] = value
+                tier.rule_ids.append(rule_id)
+
+    def _used_tiers(self) -> list[Tier[Any]]:
+        """Return the tiers, but for those of which no rule had a value."""
+        return [tier for tier in self._tiers.values() if tier.values]
 
     def _replace(self, tier: Tier[Any], key: Any, value: Any, rule_id: int) -> None:
         """Keep the newer of two rules with the same conditions: the service can have made both."""
@@ -140,42 +153,69 @@ class _Compilation:
             tier.replace(key, value, rule_id)
         self._reject(older, f"rule {newer} has the same conditions and is newer")
 
-    def _place(self, conditions: Sequence[Sequence[str]]) -> tuple[tuple[int, ...], Any] | None:
-        """Return a rule's positions and key, or `None` where it does not concern this program."""
-        is_tracked, positions = self._options.is_tracked, self._positions
-        try:
-            if len(conditions) == 1:
-                ((feature, value),) = conditions
-                placed: tuple[tuple[int, ...], Any] = ((positions[feature],), intern(value))
-            else:
-                pairs = sorted(
-                    [(positions[feature], intern(value)) for feature, value in conditions]
-                )
-                placed = (tuple([pair[0] for pair in pairs]), tuple([pair[1] for pair in pairs]))
-        except KeyError:
+    def _place(self, conditions: Sequence[Sequence[str]]) -> tuple[Tier[Any], Any] | None:
+        """Return a rule's tier and its key there, or `None` where it does not concern this program."""
+        if len(conditions) == 1:
+            ((feature, value),) = conditions
+            layout = self._layouts.get(feature) or self._layout(feature, (feature,))
+            key: Any = intern(value)
+        else:
+            features = tuple([feature for feature, _ in conditions])
+            layout = self._layouts.get(features) or self._layout(features, features)
+            key = tuple([intern(value) for _, value in conditions])
+        tier, ordered = layout
+        if tier is None:
             self._foreign += 1
             return None
-        if is_tracked and not all(is_tracked(feature, value) for feature, value in conditions):
-            return None
-        return placed
+        is_tracked = self._options.is_tracked
+        if is_tracked:
+            for feature, value in conditions:
+                if not is_tracked(feature, value):
+                    return None
+        return tier, key if ordered is None else ordered(key)
 
-    def _read(self, raw: Json, rule: tuple[int, Sequence[Sequence[str]]] | None) -> Any:
+    def _layout(self, known_as: Any, features: tuple[str, ...]) -> _Layout:
+        """Return the tier for conditions on *features*, and how to bring their values into order."""
+        positions = [self._positions.get(feature, -1) for feature in features]
+        layout: _Layout = (None, None)
+        if -1 not in positions:
+            ascending = _shared(tuple(sorted(positions)))
+            tier = self._tiers.get(ascending)
+            if tier is None:
+                tier = self._tiers[ascending] = Tier(ascending)
+            in_order = list(ascending) == positions
+            order = [positions.index(position) for position in ascending]
+            layout = (tier, None if in_order else itemgetter(*order))
+        self._layouts[known_as] = layout
+        return layout
+
+    def _read_default(self, raw: Json) -> Any:
         """Return the value of *raw*, or `_NO_VALUE` after reporting why there is none."""
-        setting = self._setting
         coercions: list[Coercion] = []
-        rule_id = None if rule is None else rule[0]
         try:
-            value = setting.decoder.decode(raw, coercions)
-            if not coercions and not setting.validators:
-                return value
-            source = None if rule is None else _rule(*rule, raw)
-            if coercions:
-                value = self._coerced(value, raw, coercions, source)
-                self._coercions[rule_id] = tuple(coercions)
-            return self._validated(value, source)
+            value = self._setting.decoder.decode(raw, coercions)
+            return self._finished(value, raw, coercions, None)
         except Rejected as rejected:
-            self._reject(rule_id, str(rejected))
+            self._reject(None, str(rejected))
             return _NO_VALUE
+
+    def _finished(
+        self,
+        value: Any,
+        raw: Json,
+        coercions: list[Coercion],
+        rule: tuple[int, Sequence[Sequence[str]]] | None,
+    ) -> Any:
+        """Return what `on_coerce` and the validators make of a decoded value.
+
+        Raises:
+            Rejected: One of them refuses it.
+        """
+        source = None if rule is None else _rule(*rule, raw)
+        if coercions:
+            value = self._coerced(value, raw, coercions, source)
+            self._coercions[None if rule is None else rule[0]] = tuple(coercions)
+        return self._validated(value, source)
 
     def _coerced(
         self, value: Any, raw: Json, coercions: Sequence[Coercion], rule: Rule | None

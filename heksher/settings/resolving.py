@@ -13,7 +13,7 @@ generated once for each *shape*. With rules on both features, and rules on the s
                 if ø1 in ør1 and (type(ø1) is str or øis_text(ø1)):
                     return ør1[ø1]
             except TypeError:
-                return øsafely(resolve, ø0, ø1)
+                return øsafely(((ør0, (0,1,)), (ør1, (1,)), ), ødefault, ø0, ø1)
             return ødefault
         return resolve
 
@@ -188,9 +188,15 @@ def _look_up_lines(width: int, tiers: tuple[Positions, ...]) -> list[str]:
         "try:",
         *(f"    {line}" for line in lines),
         "except TypeError:",
-        f"    return øsafely(resolve, {_arguments(width)})",
+        f"    return øsafely(({_pairs(tiers)}), ødefault, {_arguments(width)})",
         "return ødefault",
     ]
+
+
+def _pairs(tiers: tuple[Positions, ...]) -> str:
+    """Return the tiers as source: each one's rules, and its positions."""
+    shown = ["".join(f"{position}," for position in positions) for positions in tiers]
+    return "".join(f"(ør{place}, ({one})), " for place, one in enumerate(shown))
 
 
 def _tier_lines(place: int, positions: Positions) -> list[str]:
@@ -299,7 +305,9 @@ def _looping_resolver(tiers: Tiers, default: Any) -> Resolver:
                 if key in rules and all(_is_text(values[position]) for position in positions):
                     return rules[key]
         except TypeError:
-            return _resolve_safely(resolve, *values)
+            return _resolve_safely(
+                [(rules, where) for _, where, rules in look_ups], default, *values
+            )
         return default
 
     return resolve
@@ -313,9 +321,22 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _resolve_safely(resolve: Resolver, *values: Any) -> Any:
-    """Resolve for values of which one cannot be hashed: what is no `str` matches nothing."""
-    return resolve(*[str.__str__(value) if isinstance(value, str) else None for value in values])
+def _resolve_safely(
+    tiers: Sequence[tuple[dict[Any, Any], Positions]], default: Any, *values: Any
+) -> Any:
+    """Resolve for values of which one cannot be hashed: what is no `str` matches nothing.
+
+    It is not handed the resolver, which would have to know itself then, and would wait for the
+    collector with all its rules when it is replaced.
+    """
+    texts = [str.__str__(value) if isinstance(value, str) else None for value in values]
+    for rules, positions in tiers:
+        key: Any = tuple([texts[position] for position in positions])
+        if len(positions) == 1:
+            (key,) = key
+        if key in rules:
+            return rules[key]
+    return default
 
 
 _NAMES: Final[dict[str, Any]] = {"øis_text": _is_text, "øsafely": _resolve_safely}
