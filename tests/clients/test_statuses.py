@@ -59,7 +59,8 @@ def test_after_any_status_the_next_update_brings_all_values(
         except ServiceError:
             assert setting.get(user="x") == before
         else:
-            assert errors or setting.get(user="x") == status
+            # A query that was answered before cannot know that a 304 lies.
+            assert errors or setting.get(user="x") == status or status == 304
         canned.instead = []
         assert not talk.refresh(thorough=True).errors
         assert setting.get(user="x") == status, status
