@@ -163,10 +163,18 @@ class ThreadHeksherClient(HeksherClient):
             try:
                 error = self._refresh(thorough=bool(self._served))
             except BaseException as raised:  # noqa: BLE001  # such as SystemExit from a listener
-                with suppress(Exception):
-                    report_callback("the update of all settings", raised)
-                error = ClientStateError(f"the update was ended by {type(raised).__name__}")
+                error = self._failed(
+                    ServiceError(
+                        f"the update was ended by {type(raised).__name__}, from a callback"
+                    )
+                )
             self._settle(error)
+
+    def _failed(self, error: Exception) -> Exception:
+        with suppress(Exception):  # such as a log filter of the program's
+            self._upkeep.failed(error)
+        self._call("on_update_error", self.on_update_error, error)
+        return error
 
     def _settle(self, error: Exception | None) -> None:
         """Tell those whose calls of `reload` are over."""
@@ -199,10 +207,7 @@ class ThreadHeksherClient(HeksherClient):
         except ClientClosed as error:
             return error
         except Exception as error:  # noqa: BLE001  # nothing may end the updates
-            with suppress(Exception):  # such as a log filter of the program's
-                self._upkeep.failed(error)
-            self._call("on_update_error", self.on_update_error, error)
-            return error
+            return self._failed(error)
         self._call("on_update_ok", self.on_update_ok)
         return None
 
