@@ -178,9 +178,8 @@ async def test_differences_of_every_conflict_stand_in_the_status(
     async with client_of(registry) as client:
         status = client.status
 
-    told = [
-        one.differences for one in (*status.refused_declarations, *status.outdated_declarations)
-    ]
+    told = [one.differences for one in status.refused_declarations]
+    told += [one.differences for one in status.outdated_declarations]
     if answer["json"]["outcome"] not in ("created", "uptodate", "upgraded"):
         found = [(one.level, one.attribute, one.latest_value, one.message) for one in told[0]]
         assert found == [
