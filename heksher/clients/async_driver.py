@@ -9,7 +9,7 @@ import httpx
 
 from heksher.clients.effects import Send, Wait
 from heksher.clients.transport import complete_response
-from heksher.exceptions import ClientClosed
+from heksher.exceptions import ClientClosed, InvalidClient
 
 if TYPE_CHECKING:
     from heksher.clients.effects import Answer, Effect, Flow, Request
@@ -35,6 +35,8 @@ class AsyncDriver:
     """
 
     def __init__(self, endpoint: Endpoint, http_client: httpx.AsyncClient | None) -> None:
+        if isinstance(http_client, httpx.Client):
+            raise InvalidClient("http_client is an httpx.Client: give an httpx.AsyncClient")
         self._endpoint = endpoint
         self._http_client = http_client
         self._owns_http_client = http_client is None

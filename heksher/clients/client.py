@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from heksher.clients.last_good import last_good
 from heksher.clients.reporting import report_callback
 from heksher.clients.transport import Endpoint, check_positive
-from heksher.clients.upkeep import Upkeep
+from heksher.clients.upkeep import Upkeep, refuse_coroutine
 from heksher.exceptions import (
     ClientClosed,
     ClientStateError,
@@ -171,9 +171,9 @@ class HeksherClient:
         """Have a setting queried afresh soon; the registry calls it, from any thread."""
         self.setting_declared()
 
-    def _call(self, what: str, callback: Callable[..., None], *arguments: Any) -> None:
+    def _call(self, what: str, callback: Callable[..., object], *arguments: Any) -> None:
         try:
-            callback(*arguments)
+            refuse_coroutine(callback(*arguments))
         except (Exception, CancelledError) as error:  # noqa: BLE001  # a user's override may raise anything
             report_callback(f"{what}() of the client", error)
 

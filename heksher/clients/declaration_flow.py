@@ -30,7 +30,7 @@ from heksher.exceptions import UnexpectedResponse
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from heksher.clients.effects import Answer, Flow
     from heksher.clients.listing import Listing
@@ -50,15 +50,24 @@ _TEXT_IS_SAFE: Final = frozenset({400, 404, 409})
 class Declarer:
     """Declares settings against one listing of the service.
 
+    Args:
+        listing: What the service lists.
+        randomness: Where jitter comes from.
+        degraded: The settings at which the service failed before; they are tried once, for others
+            wait for their values.
+
     Attributes:
         standings: How each setting stands, by its declared name.
         notes: What is to be said once, by the setting's name.
         errors: The answers that are not Heksher's; those settings count as degraded.
     """
 
-    def __init__(self, listing: Listing, randomness: random.Random) -> None:
+    def __init__(
+        self, listing: Listing, randomness: random.Random, degraded: Collection[str] = ()
+    ) -> None:
         self._listing = listing
         self._random = randomness
+        self._degraded = degraded
         self._retries = RETRIES
         self.standings: dict[str, Standing] = {}
         self.notes: dict[str, str] = {}
@@ -89,21 +98,25 @@ class Declarer:
     def _post(self, posts: list[tuple[DeclaredSetting, Post]]) -> Flow[bool]:
         """Send up to four settings' declarations, step by step, until each is settled.
 
-        Returns whether any answer came at last, be it an error.
+        Returns whether any answer came, be it an error.
         """
         waiting = [(setting, post, post.bodies) for setting, post in posts]
-        failures = 0
+        failures, is_answered = 0, False
         while waiting:
             requests = [
                 Request("POST", "/api/v1/settings/declare", json=bodies[0])
                 for _, _, bodies in waiting
             ]
             answers: list[Answer] = yield Send(requests)
+            is_answered = is_answered or not all(isinstance(one, Exception) for one in answers)
             unsettled = []
             failed = False
             for (setting, post, bodies), request, answer in zip(
                 waiting, requests, answers, strict=True
             ):
+                if _is_failure(answer) and setting.name in self._degraded:
+                    self._degrade([(setting, post)])
+                    continue
                 if _is_failure(answer):
                     failed = True
                     unsettled.append((setting, post, bodies))
@@ -121,7 +134,7 @@ class Declarer:
         if len(waiting) == len(posts):
             # It seems to be the service that fails, not one setting.
             self._retries = 0
-        return not waiting or not all(isinstance(answer, Exception) for answer in answers)
+        return is_answered
 
     def _may_go_on(self, setting: DeclaredSetting) -> bool:
         """Tell whether the next step makes sense: it changes what another program made first."""

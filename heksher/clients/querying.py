@@ -7,8 +7,10 @@ stricter.)
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 from heksher.clients.effects import Request
 
@@ -23,6 +25,8 @@ MAX_NAMES: Final = 100
 
 PATH: Final = "/api/v1/query"
 
+_USUAL: Final = re.compile(r"[A-Za-z0-9_.]+")
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -34,7 +38,7 @@ class Batch:
     @property
     def query(self) -> str:
         """The query string; also what an ETag belongs to."""
-        names = f"settings={','.join(self.names)}"
+        names = f"settings={','.join([quote(name, safe='') for name in self.names])}"
         if self.query_filter is None:
             return names
         return f"{names}&context_filters={self.query_filter}"
@@ -55,11 +59,17 @@ class Batch:
 
 
 def batches(names: Iterable[str], query_filter: str | None) -> list[Batch]:
-    """Return *names* in batches, in their order, so that a name at the end changes the last one."""
+    """Return *names* in batches, in their order, so that a name at the end changes the last one.
+
+    A name of the service's that it may not take back (it lets in a newline at the end) is alone.
+    """
     made: list[Batch] = []
     current: list[str] = []
     size = 0
     for name in names:
+        if not _USUAL.fullmatch(name):
+            made.append(Batch((name,), query_filter))
+            continue
         if current and (len(current) == MAX_NAMES or size + len(name) + 1 > MAX_NAMES_BYTES):
             made.append(Batch(tuple(current), query_filter))
             current, size = [], 0

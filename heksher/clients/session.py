@@ -23,6 +23,9 @@ T = TypeVar("T")
 RETRY_EVERY: Final = 10
 """At every so many refreshes, declarations that were refused are tried again."""
 
+RETRY_SOON: Final = frozenset({1, 2, 4})
+"""How many refreshes after the service failed at declarations they are tried again, besides."""
+
 
 class Session:
     """A client's side of its conversation: what it knows, and what it has to find out.
@@ -63,6 +66,8 @@ class Session:
         self.missing_features: tuple[str, ...] = ()
         self.randomness = random.Random()  # noqa: S311  # jitter, no secret
         self.refreshes = 0
+        self._degraded: frozenset[str] = frozenset()
+        self._degraded_for = 0
 
     def track(self, contexts: Mapping[str, Tracked]) -> None:
         """Track more; what was filtered for less is asked for afresh."""
@@ -85,6 +90,11 @@ class Session:
         """Whether the next refresh is one that tries refused declarations again."""
         return (self.refreshes + 1) % RETRY_EVERY == 0
 
+    @property
+    def degraded(self) -> frozenset[str]:
+        """The settings at whose declaration the service kept failing."""
+        return self._degraded
+
     def needs_listing(self, declared: Collection[DeclaredSetting], *, thorough: bool) -> bool:
         """Tell whether the service's list is needed to know how all settings stand."""
         standings = [self.standings.get(setting.name) for setting in declared]
@@ -93,8 +103,14 @@ class Session:
             for standing, setting in zip(standings, declared, strict=True)
         ):
             return True
+        if self._is_degraded_due:
+            return True
         refused = any(standing is not None and standing.refusal for standing in standings)
         return refused and (thorough or self.is_retry_due)
+
+    @property
+    def _is_degraded_due(self) -> bool:
+        return self._degraded_for in RETRY_SOON
 
     def undecided(
         self, declared: Collection[DeclaredSetting], listing: Listing, *, thorough: bool
@@ -113,6 +129,8 @@ class Session:
             return False
         if standing.outcome not in _REFUSED_BY_SERVICE:
             return False
+        if standing.outcome is DeclarationOutcome.DEGRADED and self._is_degraded_due:
+            return False
         listed = listing.called(setting.name)
         if listed is None and setting.alias is not None:
             listed = listing.called(setting.alias)
@@ -122,10 +140,24 @@ class Session:
         """Remember what a refresh found out, now that it is published."""
         self.refreshes += 1
         self.standings = dict(refreshed.standings)
+        self._count_degraded()
         self.missing_features = refreshed.missing_features
         self.validators = _of_living(self.validators | refreshed.validators, refreshed)
         self.raw_defaults = _of_living(self.raw_defaults | refreshed.raw_defaults, refreshed)
         self.etags = dict(refreshed.etags) if refreshed.tracking == self.tracking else {}
+
+    def _count_degraded(self) -> None:
+        """Count the refreshes since a declaration was degraded that was not before."""
+        before = self._degraded
+        self._degraded = frozenset(
+            [name for name, standing in self.standings.items() if _is_degraded(standing)]
+        )
+        is_new = not self._degraded <= before
+        self._degraded_for = 0 if not self._degraded else 1 if is_new else self._degraded_for + 1
+
+
+def _is_degraded(standing: Standing) -> bool:
+    return standing.outcome is DeclarationOutcome.DEGRADED
 
 
 def _of_living(values: dict[int, T], refreshed: Refreshed) -> dict[int, T]:

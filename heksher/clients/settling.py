@@ -94,7 +94,7 @@ class Settling:
             for setting in settings:
                 self.standings[setting.name] = undeclared(setting, listing)
             return
-        declarer = Declarer(listing, self._session.randomness)
+        declarer = Declarer(listing, self._session.randomness, self._session.degraded)
         yield from declarer.declare(settings)
         if declarer.errors and self._first:
             raise declarer.errors[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
+from collections.abc import Coroutine
 from contextvars import Context, copy_context
 from datetime import UTC, datetime
 from time import monotonic
@@ -187,6 +188,17 @@ def call(what: str, context: Context, callback: Callable[..., object], *argument
     """Call a user's callback in its context; what it raises is logged."""
     try:
         # A copy: the callback may be running in that context already, in another thread.
-        context.copy().run(callback, *arguments)
+        refuse_coroutine(context.copy().run(callback, *arguments))
     except (Exception, CancelledError) as error:  # noqa: BLE001  # it must not harm the others
         report_callback(what, error)
+
+
+def refuse_coroutine(returned: object) -> None:
+    """Check what a callback returned: a coroutine would never run.
+
+    Raises:
+        TypeError: It is one.
+    """
+    if isinstance(returned, Coroutine):
+        returned.close()
+        raise TypeError("it is called, not awaited: make it a plain function")
