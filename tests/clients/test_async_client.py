@@ -710,6 +710,29 @@ async def test_validator_that_raises_harms_its_setting_only(
         assert {one.setting_name for one in client.status.rejected_rules} == {"a"}
 
 
+async def test_callback_that_would_have_to_be_awaited_is_reported(
+    transport: Gated, canned: Canned, registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def listen(_changed: Any) -> None:
+        raise AssertionError
+
+    class Asynchronous(AsyncHeksherClient):
+        async def on_update_ok(self) -> None:  # type: ignore[override]
+            raise AssertionError
+
+    setting = declare(registry)
+    client = Asynchronous(
+        URL, 3600, FEATURES, http_client_args={"transport": transport}, registry=registry
+    )
+    async with client:
+        client.on_change(listen)
+        setting.on_change(listen)
+        canned.rule("n", 1, 9, user="u")
+        await client.reload()
+
+    assert caplog.text.count("raised TypeError") == 4
+
+
 async def test_failing_log_ends_nothing(
     transport: Gated, canned: Canned, registry: Registry
 ) -> None:
@@ -1269,6 +1292,11 @@ async def test_client_of_the_caller_stays_open(canned: Canned, registry: Registr
             pass
 
         assert not http.is_closed
+
+
+def test_synchronous_http_client_is_an_error(registry: Registry) -> None:
+    with httpx.Client() as http, pytest.raises(InvalidClient, match=r"httpx\.AsyncClient"):
+        AsyncHeksherClient(URL, 60, FEATURES, http_client=http, registry=registry)  # type: ignore[arg-type]
 
 
 async def test_client_that_its_owner_closed_is_a_failure_like_others(

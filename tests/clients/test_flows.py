@@ -510,6 +510,72 @@ def test_service_that_loses_all_declarations_is_asked_no_further(talk: Conversat
     assert len([one for one in talk.last_requests if one.json]) == 4 * AT_ONCE
 
 
+def test_one_declaration_that_is_always_lost_keeps_no_later_one_from_being_sent(
+    talk: Conversation,
+) -> None:
+    for name in ["poison", *many(8)]:
+        declare(talk, name)
+    talk.service.instead.append(failing(999, httpx.ReadTimeout("lost"), "poison"))
+
+    refreshed = talk.refresh(first=True)
+
+    assert [name for name, one in refreshed.standings.items() if one.refusal] == ["poison"]
+
+
+def test_declaration_that_the_service_failed_at_is_tried_again_soon(talk: Conversation) -> None:
+    declare(talk)
+    talk.service.instead.append(failing(999, reply(500)))
+    posts = []
+
+    for _ in range(11):
+        talk.refresh()
+        posts.append(sum(one.json is not None for one in talk.last_requests))
+
+    assert [count for count in posts if count] == [4, 1, 1, 1, 1]
+    assert [place for place, count in enumerate(posts, start=1) if count] == [1, 2, 3, 5, 10]
+
+
+def test_service_that_lost_all_declarations_is_asked_for_few_of_them_again(
+    talk: Conversation,
+) -> None:
+    for name in many(100):
+        declare(talk, name)
+    talk.service.instead.append(failing(9_999, httpx.ReadTimeout("lost")))
+    talk.refresh(first=True)
+
+    talk.refresh()
+
+    assert len([one for one in talk.last_requests if one.json]) == AT_ONCE
+
+
+def test_settings_are_declared_soon_after_the_service_failed_at_all(talk: Conversation) -> None:
+    settings = [declare(talk, name) for name in many(10)]
+    talk.service.instead.append(failing(9_999, reply(500)))
+    talk.refresh(first=True)
+    talk.service.instead.clear()
+    for setting in settings:
+        talk.service.rule(setting.name, 1, 9, user="u")
+
+    assert talk.refresh().errors == ()
+    assert {one.get(user="u") for one in settings} == {9}
+
+
+@pytest.mark.parametrize("name", ["new\n", "a b", "a&context_filters=x", "caf\u00e9", "a,b"])
+def test_odd_name_of_the_service_s_harms_no_other(talk: Conversation, name: str) -> None:
+    first, second = known(talk, "a", "b")
+    talk.refresh(first=True)
+    talk.service.rename("a", name)
+    talk.service.rule("b", 1, 9, user="u")
+    talk.service.instead.append(
+        lambda request: reply(422) if "%" in request.query or "b,a" in request.query else None
+    )
+
+    refreshed = talk.refresh()
+
+    assert [type(one) for one in refreshed.errors] == [ServiceStatusError]
+    assert (first.get(user="u"), second.get(user="u")) == (1, 9)
+
+
 def test_one_setting_that_always_fails_keeps_no_other_from_its_retries(talk: Conversation) -> None:
     [declare(talk, name) for name in ["poison", *many(8)]]
     talk.service.instead += [failing(99, reply(500), "poison"), failing(1, reply(500), "0007")]
