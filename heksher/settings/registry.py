@@ -17,6 +17,7 @@ from heksher.settings.state import (
     PLACES,
     Alarm,
     Overlay,
+    RecordedState,
     Snapshot,
     State,
     StateContent,
@@ -62,6 +63,7 @@ class Registry(Generic[S]):
         "_lock",
         "_main",
         "_names",
+        "_note",
         "_settings",
         "_size",
         "state",
@@ -78,6 +80,7 @@ class Registry(Generic[S]):
         self._later: list[Callable[[], None]] = []
         self._size = PLACES
         self._main: ref[MainClient] | None = None
+        self._note: Callable[[State, int], object] | None = None
         self.state: State | Alarm = make_state(StateContent(Snapshot(), {}), {}, self._size)
 
     def declare(self, setting: S) -> None:
@@ -183,6 +186,18 @@ class Registry(Generic[S]):
             content: StateContent = self.state[0]
             self._assign(StateContent(snapshot, content.defaults))
 
+    def republish(self, change: Callable[[Snapshot], Snapshot]) -> None:
+        """Make what *change* returns for the published snapshot what is read from now on."""
+        with self._lock:
+            content: StateContent = self.state[0]
+            self._assign(StateContent(change(content.snapshot), content.defaults))
+
+    @property
+    def defaults(self) -> Mapping[str, DefaultSource]:
+        """The defaults of context features."""
+        content: StateContent = self.state[0]
+        return content.defaults
+
     def set_defaults(self, defaults: Mapping[str, DefaultSource], *, replace: bool = False) -> None:
         """Give context features their defaults, on top of those they have, or instead of them."""
         with self._lock:
@@ -191,7 +206,25 @@ class Registry(Generic[S]):
             self._assign(StateContent(content.snapshot, merged))
 
     def _assign(self, content: StateContent) -> None:
-        self.state = make_state(content, self.readable(), self._size)
+        state = make_state(content, self.readable(), self._size)
+        self.state = state if self._note is None else RecordedState(state, self._note)
+
+    @contextmanager
+    def recorded(self, note: Callable[[State, int], object]) -> Iterator[None]:
+        """Call *note* with the state and the setting's index at each read, until the block ends.
+
+        Reads are slower meanwhile, in all threads; for test runs.
+        """
+        self._record(note)
+        try:
+            yield
+        finally:
+            self._record(None)
+
+    def _record(self, note: Callable[[State, int], object] | None) -> None:
+        with self._lock:
+            self._note = note
+            self._assign(self.state[0])
 
     @property
     def main(self) -> MainClient | None:

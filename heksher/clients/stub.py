@@ -1,0 +1,266 @@
+"""Stub clients for tests: settings read what a test says, without a service.
+
+They are heksher-py's, name by name: `client[setting].rules = 5`, a list of `Rule` instead of one
+value, `patch`, and `monkeypatch.setattr(client[setting], "rules", 5)`, which puts back what was
+there.
+"""
+
+from __future__ import annotations
+
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, overload
+from unittest.mock import AsyncMock, MagicMock
+
+from heksher.clients.upkeep import call
+from heksher.exceptions import InvalidClient, UnknownSetting
+from heksher.settings import registry as registries
+from heksher.settings.context import default_source
+from heksher.settings.stubbing import FormerRules, Rule, Stubs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from contextvars import ContextVar
+    from types import TracebackType
+
+    from heksher.settings.context import DefaultSource
+    from heksher.settings.registry import Registry
+    from heksher.settings.setting import Setting
+
+__all__ = ["AsyncStubHeksherClient", "Rule", "StubHeksherClient", "SyncStubHeksherClient"]
+
+T = TypeVar("T")
+
+
+class SettingPatcher(Generic[T]):
+    """One setting of a stub client: `client[setting]`."""
+
+    def __init__(self, client: StubHeksherClient, setting: Setting[T, ...]) -> None:
+        self._client = client
+        self.setting: Final = setting
+
+    @property
+    def rules(self) -> FormerRules:
+        """The rules now, to be assigned again later.
+
+        Assign instances of `Rule`, or one value for all contexts. It is validated as the service's
+        values are, and what the setting cannot have raises `InvalidValue`. Where no rule matches,
+        the declared default is read.
+        """
+        return self._client._stubs.former(self.setting)
+
+    @rules.setter
+    def rules(self, rules: T | Collection[Rule[T]] | FormerRules) -> None:
+        self._client._put(self.setting, rules)
+
+    def __repr__(self) -> str:
+        return f"<stub of {self.setting!r}>"
+
+
+class _Patch:
+    """Puts a setting's former rules back when its `with` block ends."""
+
+    def __init__(self, patcher: SettingPatcher[Any], former: FormerRules) -> None:
+        self._patcher = patcher
+        self._former = former
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._patcher.rules = self._former
+
+
+class StubHeksherClient:
+    """Lets a test say what settings read, everywhere in the process; what both stubs do.
+
+    Args:
+        *args: Those of a real client; ignored.
+        registry: Whose settings, if not those of the process.
+        **kwargs: Those of a real client; ignored.
+    """
+
+    def __init__(
+        self, *args: object, registry: Registry = registries.DEFAULT, **kwargs: object
+    ) -> None:
+        self._registry = registry
+        self._stubs = Stubs(registry)
+        self._former_defaults: dict[str, DefaultSource] | None = None
+        self._listeners: tuple[tuple[Context, Callable[[frozenset[Any]], object]], ...] = ()
+
+    @overload
+    def __getitem__(self, setting: str) -> SettingPatcher[Any]: ...
+
+    @overload
+    def __getitem__(self, setting: Setting[T, ...]) -> SettingPatcher[T]: ...
+
+    def __getitem__(self, setting: Setting[T, ...] | str) -> SettingPatcher[T]:
+        """Return a setting, given itself or by its name, to assign to its `rules`.
+
+        Raises:
+            UnknownSetting: No living setting has the name.
+        """
+        if isinstance(setting, str):
+            found: Setting[T, ...] = self._registry.find(setting)
+            return SettingPatcher(self, found)
+        if self._registry.readable().get(setting.index) is not setting:
+            raise UnknownSetting(
+                f"setting {setting.name!r} is declared in another registry: give that to the stub"
+            )
+        return SettingPatcher(self, setting)
+
+    def patch(self, setting: Setting[T, ...], value: T | Collection[Rule[T]]) -> _Patch:
+        """Give *setting* rules at once, until the `with` block of what is returned ends.
+
+        Raises:
+            InvalidValue: The setting cannot have the value.
+        """
+        patcher = self[setting]
+        former = patcher.rules
+        patcher.rules = value
+        return _Patch(patcher, former)
+
+    def _put(self, setting: Setting[Any, ...], rules: Any) -> None:
+        if not self._stubs.put(setting, rules):
+            return
+        for context, heard in setting.listeners:
+            call(f"a listener of setting {setting.name!r}", context, heard, setting)
+        for context, listener in self._listeners:
+            call("a listener of the client", context, listener, frozenset({setting}))
+
+    def restore(self) -> None:
+        """Take away all that this client gave settings, and its defaults of context features."""
+        self._stubs.restore()
+        if self._former_defaults is not None:
+            self._registry.set_defaults(self._former_defaults, replace=True)
+            self._former_defaults = None
+
+    def set_defaults(self, **features: str | ContextVar[str] | Callable[[], str | None]) -> None:
+        """Give context features the values that they have where a call gives none.
+
+        Raises:
+            InvalidContext: One is neither a string, a `ContextVar`, nor a function.
+        """
+        sources = {name: default_source(name, default) for name, default in features.items()}
+        if self._former_defaults is None:
+            self._former_defaults = dict(self._registry.defaults)
+        self._registry.set_defaults(sources)
+
+    def add_settings(self, settings: object) -> None:
+        """Do nothing: settings are declared by themselves."""
+
+    def track_contexts(self, **context_values: object) -> None:
+        """Do nothing: all rules of a stub count."""
+
+    def on_change(self, listener: Callable[[frozenset[Any]], object]) -> Callable[[], None]:
+        """Call *listener* with each setting that is given other rules, in a set.
+
+        Returns:
+            A function that removes it.
+
+        Raises:
+            InvalidClient: It cannot be called.
+        """
+        if not callable(listener):
+            raise InvalidClient(f"a listener is {type(listener).__name__}: give a function")
+        entry = (copy_context(), listener)
+        self._listeners = (*self._listeners, entry)
+
+        def remove() -> None:
+            self._listeners = tuple([one for one in self._listeners if one is not entry])
+
+        return remove
+
+    def setting_declared(self) -> None:
+        """Do nothing: a new setting reads its declared default."""
+
+    def setting_outdated(self, setting: Any) -> None:
+        """Do nothing: what has been stubbed stays."""
+
+    def _start(self) -> None:
+        self._registry.claim(self)
+
+    def _end(self) -> None:
+        self.restore()
+        self._registry.release(self)
+
+
+class SyncStubHeksherClient(StubHeksherClient):
+    """Stands for a `ThreadHeksherClient` in a test.
+
+    Closing it, or leaving its `with` block, puts everything back.
+
+    Attributes:
+        reload: A mock.
+        close: A mock, which also closes it.
+        ping: A mock.
+    """
+
+    def __init__(
+        self, *args: object, registry: Registry = registries.DEFAULT, **kwargs: object
+    ) -> None:
+        super().__init__(*args, registry=registry, **kwargs)
+        self.reload = MagicMock(return_value=None)
+        self.ping = MagicMock(return_value=None)
+        self.close = MagicMock(side_effect=self._end, return_value=None)
+
+    def set_as_main(self) -> None:
+        """Be the main client.
+
+        Raises:
+            ClientStateError: Another one is.
+        """
+        self._start()
+
+    def __enter__(self) -> Self:
+        self.set_as_main()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end()
+
+
+class AsyncStubHeksherClient(StubHeksherClient):
+    """Stands for an `AsyncHeksherClient` in a test.
+
+    Closing it, or leaving its `async with` block, puts everything back.
+
+    Attributes:
+        reload: A mock.
+        aclose: A mock, which also closes it.
+        close: The same.
+        ping: A mock.
+    """
+
+    def __init__(
+        self, *args: object, registry: Registry = registries.DEFAULT, **kwargs: object
+    ) -> None:
+        super().__init__(*args, registry=registry, **kwargs)
+        self.reload = AsyncMock(return_value=None)
+        self.ping = AsyncMock(return_value=None)
+        self.aclose = AsyncMock(side_effect=self._end, return_value=None)
+        self.close = self.aclose
+
+    async def set_as_main(self) -> None:
+        """Be the main client.
+
+        Raises:
+            ClientStateError: Another one is.
+        """
+        self._start()
+
+    async def __aenter__(self) -> Self:
+        await self.set_as_main()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end()

@@ -1,0 +1,229 @@
+"""`LocalService`: the embedded service inside a test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import quote
+
+import httpx
+
+from heksher.clients.declaring import declaration_body
+from heksher.exceptions import InvalidValue
+from heksher.server import MISSING_EXTRA, create_app
+from heksher.settings.declaration import check_value
+from heksher.settings.values import Rejected
+from heksher.testing.failures import Failure, Failures
+from heksher.testing.loop_thread import LoopThread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from heksher.settings.setting import Setting
+
+_IN_PROCESS: Final = "http://heksher.local"
+
+
+class LocalService:
+    """A Heksher service for one test: in this process, in memory, gone when the block ends.
+
+    Its methods are synchronous and take milliseconds, so that tests of both kinds may call them::
+
+        with LocalService(["environment", "user"]) as service:
+            service.add_rule(cache_ttl, 5, user="john")
+            with ThreadHeksherClient(service.url, 60, ["environment", "user"]):
+                assert cache_ttl.get(environment="test", user="john") == 5
+
+    Clients reach it by its `url`, or without a socket through `http_client()` and
+    `async_http_client()`.
+
+    Args:
+        context_features: Its context features, least specific first.
+
+    Raises:
+        ModuleNotFoundError: The extra `server` is not installed.
+        ValueError: The context features are malformed.
+    """
+
+    def __init__(self, context_features: Iterable[str]) -> None:
+        self._app = create_app(context_features=context_features)
+        self._failures = Failures(self._app)
+        self._thread = LoopThread()
+        self._url: str | None = None
+        self._admin = httpx.Client(
+            transport=_SyncTransport(httpx.ASGITransport(self._app), self._thread),
+            base_url=_IN_PROCESS,
+        )
+
+    @property
+    def url(self) -> str:
+        """A real URL, on a free port of the loopback interface; it listens from now on."""
+        if self._url is None:
+            try:
+                from heksher.testing.loopback import listen_on_loopback
+            except ModuleNotFoundError as error:
+                raise ModuleNotFoundError(MISSING_EXTRA, name=error.name) from error
+            self._url, serving = listen_on_loopback(self._failures)
+            self._thread.start(serving)
+        return self._url
+
+    def http_client(self, **options: Any) -> httpx.Client:
+        """Return an httpx client that reaches this service without a socket.
+
+        Args:
+            **options: Arguments of `httpx.Client`.
+        """
+        transport = _SyncTransport(httpx.ASGITransport(self._failures), self._thread)
+        return httpx.Client(**{"transport": transport, "base_url": _IN_PROCESS, **options})
+
+    def async_http_client(self, **options: Any) -> httpx.AsyncClient:
+        """Return an asynchronous httpx client that reaches this service without a socket.
+
+        Args:
+            **options: Arguments of `httpx.AsyncClient`.
+        """
+        transport = httpx.ASGITransport(self._failures)
+        return httpx.AsyncClient(**{"transport": transport, "base_url": _IN_PROCESS, **options})
+
+    def request(self, method: str, path: str, body: Any = None) -> Any:
+        """Send a request of the test's own, which never fails by `fail_with`.
+
+        Args:
+            method: Such as `POST`.
+            path: Below `/api/v1/`.
+            body: JSON, if any.
+
+        Returns:
+            The answer's JSON; `None` where it has none.
+
+        Raises:
+            httpx.HTTPStatusError: The service refuses it; the message says why.
+        """
+        sent = {} if body is None else {"json": body}
+        response = self._admin.request(method, f"/api/v1/{path}", **sent)
+        if response.is_error:
+            raise httpx.HTTPStatusError(
+                f"{method} {path}: {response.status_code}: {response.text}",
+                request=response.request,
+                response=response,
+            )
+        return response.json() if response.content else None
+
+    def declare(self, setting: Setting[Any, ...]) -> None:
+        """Declare a setting, as a client of another process might have done before."""
+        versions = ["1.0"] if setting.version == "1.0" else ["1.0", setting.version]
+        for version in versions:
+            body = declaration_body(setting, alias=None, version=version)
+            self.request("POST", "settings/declare", body)
+
+    def add_rule(self, setting: Setting[Any, ...] | str, value: Any, /, **conditions: str) -> int:
+        """Add a rule, and return its id; clients see it at their next update.
+
+        Args:
+            setting: The setting, which is declared if the service lacks it; or a name.
+            value: The value, of the setting's type; JSON where the setting is given by name.
+            **conditions: Values by context feature, at least one.
+
+        Raises:
+            InvalidValue: The setting cannot have the value.
+            httpx.HTTPStatusError: The service refuses the rule.
+        """
+        raw = value
+        if not isinstance(setting, str):
+            raw = _raw(setting, value)
+            if not self._knows(setting.name):
+                self.declare(setting)
+        body = {"setting": _name(setting), "value": raw, "feature_values": conditions}
+        rule_id: int = self.request("POST", "rules", body)["rule_id"]
+        return rule_id
+
+    def change_rule(self, rule_id: int, value: Any) -> None:
+        """Give a rule another value, as JSON."""
+        self.request("PUT", f"rules/{rule_id}/value", {"value": value})
+
+    def delete_rule(self, rule_id: int) -> None:
+        """Delete a rule."""
+        self.request("DELETE", f"rules/{rule_id}")
+
+    def rename(self, setting: Setting[Any, ...] | str, name: str) -> None:
+        """Give a setting another name, at its next minor version; the former one is an alias."""
+        place = f"settings/{_quoted(setting)}"
+        major, _, minor = self.request("GET", place)["version"].partition(".")
+        version = f"{major}.{int(minor) + 1}"
+        self.request("PUT", f"{place}/name", {"name": name, "version": version})
+
+    def delete(self, setting: Setting[Any, ...] | str) -> None:
+        """Delete a setting with all its rules."""
+        self.request("DELETE", f"settings/{_quoted(setting)}")
+
+    def fail_with(
+        self, outcome: int | Exception, *, times: int | None = None, path: str = ""
+    ) -> Failure:
+        """Let requests of clients fail, until `recover` or the end of the `with` block.
+
+        Args:
+            outcome: The status to answer with; or an exception, such as
+                `httpx.ConnectError("refused")`, which reaches in-process clients as it is, and
+                those that use `url` as status 500.
+            times: How many requests fail; all without it.
+            path: What the paths of those requests begin with, such as `/api/v1/query`.
+        """
+        return self._failures.add(Failure(self._failures, outcome, times=times, path=path))
+
+    def recover(self) -> None:
+        """Let nothing fail any more."""
+        self._failures.end()
+
+    def _knows(self, name: str) -> bool:
+        return self._admin.get(f"/api/v1/settings/{quote(name, safe='')}").is_success
+
+    def close(self) -> None:
+        """End the service; again, it does nothing."""
+        self._admin.close()
+        self._thread.close()
+        self._app.state.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _SyncTransport(httpx.BaseTransport):
+    """Reaches an ASGI application from synchronous code, through an event loop elsewhere."""
+
+    def __init__(self, transport: httpx.ASGITransport, thread: LoopThread) -> None:
+        self._transport = transport
+        self._thread = thread
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return self._thread.run(self._answer(request, request.read()))
+
+    async def _answer(self, request: httpx.Request, content: bytes) -> httpx.Response:
+        passed_on = httpx.Request(
+            request.method, request.url, headers=request.headers, content=content
+        )
+        response = await self._transport.handle_async_request(passed_on)
+        body = await response.aread()
+        return httpx.Response(response.status_code, headers=response.headers, content=body)
+
+
+def _name(setting: Setting[Any, ...] | str) -> str:
+    return setting if isinstance(setting, str) else setting.name
+
+
+def _quoted(setting: Setting[Any, ...] | str) -> str:
+    return quote(_name(setting), safe="")
+
+
+def _raw(setting: Setting[Any, ...], value: Any) -> Any:
+    try:
+        return check_value(setting.name, setting.decoder, value, what="rule value")[1]
+    except Rejected as rejected:
+        raise InvalidValue(rejected.reason) from None
