@@ -1,0 +1,138 @@
+"""Fail where reads have become dearer: `scripts/bench-gate`, in CI and before a commit.
+
+Nothing here asserts a time. What a read costs is held to a multiple of the floor, measured in turns
+in this process, with twice the room of the targets and the best of several tries, so that a busy
+machine does not fail it. What is steady is held tightly: how many bytecode instructions a read
+runs, and that it leaves no memory behind.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from growth import reader, run
+from protocol import time_case
+from read_heksher import cases
+from report import base_target, target_of
+from workloads import WORKLOADS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from protocol import Case
+
+ROOM = 2.0
+"""How many times the target a ratio may be."""
+
+TRIES = 5
+
+INSTRUCTIONS = {
+    "no rule": 34,
+    "no rule (defaults)": 34,
+    "no rule (bound)": 52,
+    "1,000 rules, hit": 58,
+    "1,000 rules, miss": 49,
+    "three masks": 63,
+    "three masks (bound)": 106,
+    "100 rules, overlapping": 71,
+    "twelve masks": 118,
+    "no rule (pinned)": 41,
+    "no rule (model)": 64,
+}
+"""How many instructions a read may run: some tenth more than it does on the Pythons in CI."""
+
+READS = 5_000
+
+
+def form_of(name: str) -> tuple[str, str]:
+    """Return a case's workload and form."""
+    workload, _, form = name.partition(" (")
+    return workload, form.rstrip(")") or "explicit"
+
+
+def check_ratio(name: str, case: Case) -> str | None:
+    workload, form = form_of(name)
+    target = target_of(form, WORKLOADS[workload].tiers)
+    if target is None:
+        target = 2 * base_target(WORKLOADS[workload].tiers) * 3
+    best = float("inf")
+    for _ in range(TRIES):
+        timed = time_case(case, turns=3)
+        best = min(best, timed["ns"] / timed["floor_ns"])
+        if best <= target * ROOM:
+            return None
+    return f"{name}: {best:.1f} times the floor, where {target * ROOM:g} is allowed"
+
+
+def instructions(case: Case) -> int:
+    """Return how many bytecode instructions one read runs, beyond those of its caller."""
+    counted = 0
+
+    def trace(frame: FrameType, event: str, _argument: Any) -> Callable[..., Any]:
+        nonlocal counted
+        frame.f_trace_opcodes = frame.f_code.co_name != "read"
+        frame.f_trace_lines = False
+        counted += event == "opcode"
+        return trace
+
+    read = reader(case)
+    with ExitStack() as stack:
+        for surrounding in case.inside:
+            stack.enter_context(surrounding())
+        read(3)
+        sys.settrace(trace)
+        try:
+            read(1)
+        finally:
+            sys.settrace(None)
+    return counted
+
+
+def check_instructions(name: str, case: Case) -> str | None:
+    most = INSTRUCTIONS.get(name)
+    if most is None:
+        return None
+    found = instructions(case)
+    return None if found <= most else f"{name}: runs {found} instructions, at most {most} allowed"
+
+
+def check_memory(name: str, case: Case) -> str | None:
+    """Tell whether reads leave blocks behind; the least of some tries counts, for others may too."""
+    read = reader(case)
+    run(case, read, READS)
+    least = READS
+    for _ in range(TRIES):
+        gc.collect()
+        before = sys.getallocatedblocks()
+        run(case, read, READS)
+        gc.collect()
+        least = min(least, sys.getallocatedblocks() - before)
+        if least <= 0:
+            return None
+    return f"{name}: {READS} reads left {least} blocks of memory behind"
+
+
+def main() -> int:
+    found = cases()
+    checks = (check_ratio, check_instructions, check_memory)
+    failures = [
+        failure
+        for name, case in found.items()
+        for check in checks
+        if (failure := check(name, case)) is not None
+    ]
+    for failure in failures:
+        print(failure)
+    if "--show" in sys.argv:
+        for name in INSTRUCTIONS:
+            print(f"{name}: {instructions(found[name])} instructions")
+    print(f"{len(found)} reads checked, {len(failures)} failures")
+    return bool(failures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
