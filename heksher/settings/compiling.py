@@ -117,10 +117,10 @@ class _Compilation:
 
     def _add_all(self, rules: Iterable[RawRule]) -> None:
         setting = self._setting
-        decode, validators = setting.decoder.decode, setting.validators
+        decode, validators, place = setting.decoder.decode, setting.validators, self._place
         coercions: list[Coercion] = []
         for rule_id, conditions, raw in rules:
-            placed = self._place(conditions)
+            placed = place(conditions)
             if placed is None:
                 continue
             tier, key = placed
@@ -155,6 +155,7 @@ class _Compilation:
 
     def _place(self, conditions: Sequence[Sequence[str]]) -> tuple[Tier[Any], Any] | None:
         """Return a rule's tier and its key there, or `None` where it does not concern this program."""
+        is_tracked = self._options.is_tracked
         if len(conditions) == 1:
             ((feature, value),) = conditions
             layout = self._layouts.get(feature) or self._layout(feature, (feature,))
@@ -167,7 +168,6 @@ class _Compilation:
         if tier is None:
             self._foreign += 1
             return None
-        is_tracked = self._options.is_tracked
         if is_tracked:
             for feature, value in conditions:
                 if not is_tracked(feature, value):

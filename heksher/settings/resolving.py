@@ -218,6 +218,8 @@ def _asked_first(tiers: Sequence[Positions]) -> list[int]:
 
 
 def _known_values(tiers: Tiers) -> list[frozenset[str]]:
+    if len(tiers) < MIN_PASSED_OVER:
+        return []
     asked = _asked_first([positions for positions, _ in tiers])
     known: dict[int, set[str]] = {position: set() for position in asked}
     for positions, rules in tiers:

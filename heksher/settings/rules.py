@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 from heksher.settings.frozen import identical
 from heksher.settings.resolving import make_resolver
@@ -110,6 +110,9 @@ class Tier(Generic[T]):
         self.values[key] = value
 
 
+_NO_COERCIONS: Final[Mapping[int | None, tuple[Coercion, ...]]] = {}
+
+
 class RuleSet(Generic[T]):
     """A setting's rules and default, compiled; it never changes.
 
@@ -151,7 +154,7 @@ class RuleSet(Generic[T]):
         self.tiers = tiers
         self.default = default
         self.default_origin = default_origin
-        self.coercions = coercions or {}
+        self.coercions = coercions or _NO_COERCIONS
         self.rejections = rejections
         self.foreign = foreign
         self.resolve = make_resolver(len(features), self.look_ups(), default)
@@ -224,6 +227,8 @@ def in_precedence(
         features: The setting's features; the tiers' positions are those among them.
         feature_order: The service's order.
     """
+    if len(tiers) <= 1:
+        return tuple(tiers)
     order = in_order(features, feature_order)
     ranks = [order.index(feature) for feature in features]
     return tuple(
