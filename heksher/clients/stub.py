@@ -134,7 +134,7 @@ class StubHeksherClient:
             self._registry.set_defaults(self._former_defaults, replace=True)
             self._former_defaults = None
 
-    def set_defaults(self, **features: str | ContextVar[str] | Callable[[], str | None]) -> None:
+    def set_defaults(self, /, **features: str | ContextVar[str] | Callable[[], str | None]) -> None:
         """Give context features the values that they have where a call gives none.
 
         Raises:
@@ -148,7 +148,7 @@ class StubHeksherClient:
     def add_settings(self, settings: object) -> None:
         """Do nothing: settings are declared by themselves."""
 
-    def track_contexts(self, **context_values: object) -> None:
+    def track_contexts(self, /, **context_values: object) -> None:
         """Do nothing: all rules of a stub count."""
 
     def on_change(self, listener: Callable[[frozenset[Any]], object]) -> Callable[[], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from time import monotonic
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from heksher.settings.declared import DeclaredSetting
     from heksher.settings.registry import Registry
     from heksher.settings.rules import CompiledRule, Condition, Rejection
-    from heksher.settings.state import Snapshot, Source, StateContent
+    from heksher.settings.state import Source, State, StateContent
     from heksher.settings.values import Coercion
 
 T_co = TypeVar("T_co", covariant=True)
@@ -162,18 +163,19 @@ def explain(
         registry: Where it is declared.
         given: The call's own arguments.
     """
-    with registry.pinned():
-        if not given.keys() <= set(setting.configurable_features):
-            setting.get(**given)
-        content: StateContent = registry.current_state()[0]
-        context = tuple(
-            [
-                _feature_value(setting, name, given, content)
-                for name in setting.configurable_features
-            ]
-        )
-        values = {one.feature: one.value for one in context}
-        return _resolution(setting, registry, context, setting.get(**values))
+    if not given.keys() <= set(setting.configurable_features):
+        setting.get(**given)
+    # Without pinning it: a view makes all later reads ask for views.
+    view, state = registry.view.get(), registry.current_state()
+    with suppress(IndexError):
+        # A read like others, for a state that records them.
+        state[setting.index]
+    content: StateContent = state[0]
+    context = tuple(
+        [_feature_value(setting, name, given, content) for name in setting.configurable_features]
+    )
+    overrides = view.values if isinstance(view, Overlay) else {}
+    return _resolution(setting, state, context, overrides)
 
 
 def _feature_value(
@@ -191,15 +193,18 @@ def _feature_value(
 
 
 def _resolution(
-    setting: DeclaredSetting, registry: Registry, context: tuple[FeatureValue, ...], value: Any
+    setting: DeclaredSetting,
+    state: State,
+    context: tuple[FeatureValue, ...],
+    overrides: Mapping[int, Any],
 ) -> Resolution[Any]:
-    state = registry.current_state()
-    snapshot: Snapshot = state[0].snapshot
+    content: StateContent = state[0]
+    snapshot = content.snapshot
     rule_set = rule_set_in(state, setting)
-    view = registry.view.get()
-    overridden = isinstance(view, Overlay) and setting.index in view.values
+    values = [one.value for one in context]
+    overridden = setting.index in overrides
     feature_order = in_order(rule_set.features, snapshot.feature_order)
-    matches = rule_set.matching([one.value for one in context])
+    matches = rule_set.matching(values)
     winner = matches[0] if matches and not overridden else None
     origin = rule_set.default_origin if winner is None else Origin.RULE
     coercions = rule_set.coercions.get(winner.rule_id if winner else None, ())
@@ -207,7 +212,7 @@ def _resolution(
         coercions = ()
     return Resolution(
         setting_name=setting.name,
-        value=value,
+        value=overrides[setting.index] if overridden else rule_set.resolve(*values),
         origin=Origin.OVERRIDE if overridden else origin,
         rule_id=winner.rule_id if winner else None,
         conditions=winner.conditions if winner else (),

@@ -150,8 +150,7 @@ class Instances:
 
     def _rule_ids(self, given: Mapping[str, Any]) -> list[int]:
         try:
-            with self._registry.pinned():
-                found = [explain(setting, self._registry, given) for setting in self._settings]
+            found = [explain(setting, self._registry, given) for setting in self._settings]
         except Exception:  # noqa: BLE001  # a default's function, called once more, may raise
             return []
         return sorted({one.rule_id for one in found if one.rule_id is not None})
