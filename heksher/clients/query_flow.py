@@ -81,6 +81,7 @@ class Querying:
         self._halvings = 0
         self._unknown: list[Batch] = []
         self._absent: dict[str, Request] = {}
+        self._asked: dict[str, Batch] = {}
         self._redefaulted: set[str] = set()
         self.etags: dict[str, str] = {}
         self.bodies: dict[str, bytes] = {}
@@ -117,6 +118,7 @@ class Querying:
 
     def _send(self, asked: list[Batch]) -> Flow[bool]:
         """Send a few queries and read their answers; tell whether any came."""
+        self._asked |= {batch.query: batch for batch in asked}
         requests = [batch.request(self._etag(batch)) for batch in asked]
         answers: list[Answer] = yield Send(requests)
         reachable = False
@@ -232,6 +234,7 @@ class Querying:
         unknown = [(batch, [one for _, one in self._settings_of(batch)]) for batch in self._unknown]
         absent = {one.name: name for name, one in self._named(self._absent)}
         before = dict(self._settling.standings)
+        has_looked = False
         if self._looks < MAX_LOOKS:
             self._looks += 1
             names = {one.name for _, settings in unknown for one in settings}
@@ -243,6 +246,11 @@ class Querying:
             except ServiceError as error:
                 self._looks = MAX_LOOKS
                 self._fail(error)
+            else:
+                has_looked = True
+        if not has_looked:
+            self._notice_again(self._redefaulted)
+        self._doubt(absent.keys() | self._redefaulted, before)
         self._by_name = None
         pending: list[Batch] = []
         for batch, settings in unknown:
@@ -253,6 +261,22 @@ class Querying:
             request = self._absent[absent[name]]
             self._fail(UnexpectedResponse(f"the answer to {request} lacks setting {name!r}"))
         return [*pending, *self._batches(moved)]
+
+    def _notice_again(self, names: Collection[str]) -> None:
+        """Forget that other defaults of these settings were seen: the next refresh is to look."""
+        for setting in self._settings.values():
+            if setting.name in names:
+                self._compiler.raw_defaults.pop(setting.index, None)
+
+    def _doubt(self, names: Collection[str], before: Mapping[str, Standing]) -> None:
+        """Forget the ETags of queries that had these settings: they were read as they stood then.
+
+        What is asked again now may fail, and must not be vouched for by the first answer.
+        """
+        queried = {before[name].canonical_name for name in names}
+        for query, batch in self._asked.items():
+            if queried & set(batch.names):
+                self.etags.pop(query, None)
 
     def _moved(self, before: Mapping[str, Standing], names: Iterable[str]) -> list[DeclaredSetting]:
         """Return those of the settings whose name or default is another one by now."""
