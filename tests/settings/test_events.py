@@ -294,13 +294,10 @@ def test_no_mixed_reads_inside_and_none_that_go_back_outside(
                 failures.append(seen)
 
     def outside() -> None:
-        last = 0
         while not done.is_set():
-            for setting in settings:
-                value = setting.get(user="x")
-                if value < last:
-                    failures.append((value, last))
-                last = value
+            seen = [setting.get(user="x") for setting in settings * 2]
+            if seen != sorted(seen):
+                failures.append(seen)
 
     threads = [threading.Thread(target=function) for function in (inside, inside, outside, outside)]
     for thread in threads:
