@@ -198,6 +198,8 @@ def _accepted(
         DefaultRead.THEIRS
         if outcome is DeclarationOutcome.OUTDATED
         else DefaultRead.THEIRS_UNLESS_FALSY,
+        # An upgrade may have been lost in part: this is what was there before.
+        listed=post.standing.listed if outcome is DeclarationOutcome.UPGRADED else None,
         differences=found,
         latest_version=body.get("latest_version"),
     )

@@ -139,6 +139,7 @@ class _Refresh:
             tracking=self._tracking,
             raw_defaults=compiler.raw_defaults,
             validators=compiler.validators,
+            local_defaults=compiler.local_defaults,
             standings=self._settling.standings,
             bodies=querying.bodies,
             kept_queries=frozenset(querying.kept_queries),

@@ -81,8 +81,8 @@ class Querying:
         self._halvings = 0
         self._unknown: list[Batch] = []
         self._absent: dict[str, Request] = {}
-        self._asked: dict[str, Batch] = {}
         self._redefaulted: set[str] = set()
+        self._doubted: set[str] = set()
         self.etags: dict[str, str] = {}
         self.bodies: dict[str, bytes] = {}
         self.kept_queries: set[str] = set()
@@ -91,11 +91,18 @@ class Querying:
 
     def run(self) -> Flow[None]:
         """Query all settings that the service knows; some of them again, if it must be."""
+        yield from self._query()
+        for setting in self._settings.values() if self._doubted else ():
+            if setting.name in self._doubted:
+                self._compiler.raw_defaults.pop(setting.index, None)
+
+    def _query(self) -> Flow[None]:
         pending = self._batches(self._settings.values())
         while pending:
             self._unknown, self._absent = [], {}
             for start in range(0, len(pending), AT_ONCE):
                 if not (yield from self._send(pending[start : start + AT_ONCE])):
+                    self._doubt(self._redefaulted)
                     self._leave(pending[start + AT_ONCE :])
                     return
             doubtful = self._unknown or self._absent or self._redefaulted
@@ -118,7 +125,6 @@ class Querying:
 
     def _send(self, asked: list[Batch]) -> Flow[bool]:
         """Send a few queries and read their answers; tell whether any came."""
-        self._asked |= {batch.query: batch for batch in asked}
         requests = [batch.request(self._etag(batch)) for batch in asked]
         answers: list[Answer] = yield Send(requests)
         reachable = False
@@ -154,13 +160,12 @@ class Querying:
         if etag is None:
             return None
         for _, setting in self._settings_of(batch):
-            before = self._session.standings.get(setting.name)
-            now = self._settling.standings[setting.name]
+            standing = self._settling.standings[setting.name]
+            read_local = self._session.local_defaults.get(setting.index)
             if (
                 not self._compiler.has_former(setting.index)
                 or self._session.validators.get(setting.index, ()) != setting.validators
-                or before is None
-                or before.default_read is not now.default_read
+                or read_local is not standing.reads_local_default(setting)
             ):
                 return None
         return etag
@@ -194,9 +199,14 @@ class Querying:
         for name in sorted(wrong_names):
             self._fail(unexpected(request, response, f"of setting {name!r}, {malformed[name]}"))
         etag = response.headers.get("etag", "")
-        lacks = self._absent.keys() & set(batch.names)
-        if _ETAG.fullmatch(etag) and not wrong_names and not lacks:
+        if _ETAG.fullmatch(etag) and not wrong_names and self._is_whole(batch):
             self.etags[batch.query] = etag
+
+    def _is_whole(self, batch: Batch) -> bool:
+        """Tell whether all that *batch* asked for has come, and nothing of it is in doubt."""
+        if self._absent.keys() & set(batch.names):
+            return False
+        return not any(setting.name in self._doubted for _, setting in self._settings_of(batch))
 
     def _compile(
         self, batch: Batch, request: Request, body: wire.QueryAnswer, malformed: Collection[str]
@@ -226,31 +236,20 @@ class Querying:
             or setting.name in self.requeried
         ):
             return False
-        listed = standing.listed.default_value if standing.listed else raw
-        return bool(self._session.raw_defaults.get(setting.index, listed) != raw)
+        if setting.index in self._session.raw_defaults:
+            return bool(self._session.raw_defaults[setting.index] != raw)
+        listed = [standing.listed.default_value] if standing.listed else []
+        return raw not in [setting.raw_default, *listed]
 
     def _second_thoughts(self) -> Flow[list[Batch]]:
         """Find out about settings that a query did not know, and return what to query now."""
         unknown = [(batch, [one for _, one in self._settings_of(batch)]) for batch in self._unknown]
         absent = {one.name: name for name, one in self._named(self._absent)}
         before = dict(self._settling.standings)
-        has_looked = False
-        if self._looks < MAX_LOOKS:
-            self._looks += 1
-            names = {one.name for _, settings in unknown for one in settings}
-            names |= absent.keys() | self._redefaulted
-            try:
-                yield from self._settling.look_again(
-                    [one for one in self._settings.values() if one.name in names]
-                )
-            except ServiceError as error:
-                self._looks = MAX_LOOKS
-                self._fail(error)
-            else:
-                has_looked = True
-        if not has_looked:
-            self._notice_again(self._redefaulted)
-        self._doubt(absent.keys() | self._redefaulted, before)
+        names = {one.name for _, settings in unknown for one in settings}
+        names |= absent.keys() | self._redefaulted
+        if not (yield from self._look_again(names)):
+            self._doubt(self._redefaulted)
         self._by_name = None
         pending: list[Batch] = []
         for batch, settings in unknown:
@@ -262,21 +261,26 @@ class Querying:
             self._fail(UnexpectedResponse(f"the answer to {request} lacks setting {name!r}"))
         return [*pending, *self._batches(moved)]
 
-    def _notice_again(self, names: Collection[str]) -> None:
-        """Forget that other defaults of these settings were seen: the next refresh is to look."""
-        for setting in self._settings.values():
-            if setting.name in names:
-                self._compiler.raw_defaults.pop(setting.index, None)
+    def _look_again(self, names: set[str]) -> Flow[bool]:
+        """Find out how settings stand now; tell whether that could be found out."""
+        if self._looks == MAX_LOOKS:
+            return False
+        self._looks += 1
+        try:
+            yield from self._settling.look_again(
+                [one for one in self._settings.values() if one.name in names]
+            )
+        except ServiceError as error:
+            self._looks = MAX_LOOKS
+            self._fail(error)
+            return False
+        return True
 
-    def _doubt(self, names: Collection[str], before: Mapping[str, Standing]) -> None:
-        """Forget the ETags of queries that had these settings: they were read as they stood then.
-
-        What is asked again now may fail, and must not be vouched for by the first answer.
-        """
-        queried = {before[name].canonical_name for name in names}
-        for query, batch in self._asked.items():
-            if queried & set(batch.names):
-                self.etags.pop(query, None)
+    def _doubt(self, names: set[str]) -> None:
+        """See to it that the next refresh wonders about these settings' defaults, too."""
+        self._doubted |= names
+        if names:
+            self.etags.clear()
 
     def _moved(self, before: Mapping[str, Standing], names: Iterable[str]) -> list[DeclaredSetting]:
         """Return those of the settings whose name or default is another one by now."""

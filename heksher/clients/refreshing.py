@@ -36,6 +36,7 @@ class Refreshed:
         tracking: What was tracked when it began.
         raw_defaults: The service's default of each setting compiled, by index.
         validators: The validators that each setting compiled had, by index.
+        local_defaults: Whether each setting compiled was to read its own default, by index.
         standings: How each setting stands, by declared name.
         bodies: The answer to each query that was answered anew, if they are to be kept.
         kept_queries: The queries of which the former answer still is the last good one.
@@ -51,6 +52,7 @@ class Refreshed:
     tracking: Tracking
     raw_defaults: dict[int, Any]
     validators: dict[int, tuple[Any, ...]]
+    local_defaults: dict[int, bool]
     standings: Mapping[str, Standing]
     bodies: Mapping[str, bytes] = field(default_factory=dict)
     kept_queries: frozenset[str] = frozenset()
@@ -75,6 +77,7 @@ class Compiler:
         changed: The settings that some context reads otherwise.
         raw_defaults: The service's default of each setting compiled, by index.
         validators: The validators of each setting compiled, by index.
+        local_defaults: Whether each setting compiled was to read its own default, by index.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Compiler:
         self.changed: set[DeclaredSetting] = set()
         self.raw_defaults: dict[int, Any] = {}
         self.validators: dict[int, tuple[Any, ...]] = {}
+        self.local_defaults: dict[int, bool] = {}
         self.rule_sets = {
             index: rule_set for index, rule_set in previous.items() if index in settings
         }
@@ -110,6 +114,7 @@ class Compiler:
         self.raw_defaults[setting.index] = queried["default_value"]
         # Taken before any is called: one that is added meanwhile has not seen all values.
         self.validators[setting.index] = setting.validators
+        self.local_defaults[setting.index] = standing.reads_local_default(setting)
         try:
             self._take(setting.index, self._compiled(setting, queried, standing))
         except (Exception, CancelledError) as error:  # noqa: BLE001  # a user's code may raise anything

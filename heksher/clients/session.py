@@ -41,6 +41,7 @@ class Session:
         standings: How each setting stands, by declared name.
         etags: The ETag of each query.
         validators: The validators that each setting's values passed, by index.
+        local_defaults: Whether each setting was to read its own default, by index.
         raw_defaults: The service's default of each setting when it was last seen, by index.
         missing_features: The client's context features that the service lacks.
         randomness: Where jitter comes from.
@@ -62,6 +63,7 @@ class Session:
         self.standings: dict[str, Standing] = {}
         self.etags: dict[str, str] = {}
         self.validators: dict[int, tuple[Any, ...]] = {}
+        self.local_defaults: dict[int, bool] = {}
         self.raw_defaults: dict[int, Any] = {}
         self.missing_features: tuple[str, ...] = ()
         self.randomness = random.Random()  # noqa: S311  # jitter, no secret
@@ -143,6 +145,7 @@ class Session:
         self._count_degraded()
         self.missing_features = refreshed.missing_features
         self.validators = _of_living(self.validators | refreshed.validators, refreshed)
+        self.local_defaults = _of_living(self.local_defaults | refreshed.local_defaults, refreshed)
         self.raw_defaults = _of_living(self.raw_defaults | refreshed.raw_defaults, refreshed)
         self.etags = dict(refreshed.etags) if refreshed.tracking == self.tracking else {}
 

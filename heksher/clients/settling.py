@@ -11,6 +11,7 @@ from heksher.clients.listing import fetch_listing
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from heksher.clients.declaring import Standing
     from heksher.clients.effects import Flow
     from heksher.clients.listing import Listing
     from heksher.clients.session import Session
@@ -82,10 +83,7 @@ class Settling:
             setting
             for setting in self.declared
             if setting.name in names
-            and not (
-                self.standings[setting.name].refusal
-                and listing.named(self.standings[setting.name].canonical_name or "")
-            )
+            and not _is_refused_as_before(self.standings[setting.name], listing)
         ]
         yield from self._decide(doubted, listing)
 
@@ -113,3 +111,11 @@ class Settling:
                 self.standings[setting.name] = lacking_features(setting, lacking, whose)
                 return False
         return True
+
+
+def _is_refused_as_before(standing: Standing, listing: Listing) -> bool:
+    """Tell whether *standing* is that of a setting that the service holds as it did then."""
+    if standing.refusal is None or standing.canonical_name is None:
+        return False
+    listed = listing.named(standing.canonical_name)
+    return listed is not None and listed == standing.listed
