@@ -716,6 +716,72 @@ def test_falsy_default_stays_where_only_the_service_lost_it(talk: Conversation) 
     assert setting.get(user="u") == 0
 
 
+def upgrade_elsewhere(talk: Conversation, name: str, default: int) -> None:
+    talk.service.settings[name].update(default_value=default, version="1.1")
+    talk.service.generation += 1
+
+
+def test_falsy_default_gives_way_once_the_list_can_be_had(talk: Conversation) -> None:
+    (setting,) = known(talk, "a", default=0)
+    talk.refresh(first=True)
+    upgrade_elsewhere(talk, "a", 5)
+    talk.service.instead.append(answering("settings", reply(500)))
+    talk.refresh()
+    talk.service.instead.clear()
+
+    talk.refresh()
+
+    assert setting.get(user="u") == 5
+
+
+def test_falsy_default_gives_way_even_if_the_second_query_failed(talk: Conversation) -> None:
+    (setting,) = known(talk, "a", default=0)
+    talk.refresh(first=True)
+    upgrade_elsewhere(talk, "a", 5)
+    seen: list[Request] = []
+
+    def second_fails(request: Request) -> Answer | None:
+        seen.extend([request] if request.path == "/api/v1/query" else [])
+        return reply(500) if len(seen) == 2 else None
+
+    talk.service.instead.append(second_fails)
+    talk.refresh()
+
+    talk.refresh()
+
+    assert setting.get(user="u") == 5
+
+
+def test_falsy_default_of_a_created_setting_gives_way_too(talk: Conversation) -> None:
+    setting = declare(talk, "a", 0)
+    known(talk, "b")
+    talk.refresh()
+    talk.service.settings.pop("a")
+    talk.service.instead.append(answering("query", reply(500)))
+    talk.session.standings.clear()
+    talk.session.raw_defaults.clear()
+    talk.refresh()
+    upgrade_elsewhere(talk, "a", 5)
+    talk.service.instead.clear()
+
+    talk.refresh()
+
+    assert setting.get(user="u") == 5
+
+
+def test_falsy_default_of_a_mismatch_gives_way_too(talk: Conversation) -> None:
+    talk.service.add("a", 7)
+    setting = declare(talk, "a", 0)
+    talk.refresh(first=True)
+    before = setting.get(user="u")
+    upgrade_elsewhere(talk, "a", 5)
+
+    refreshed = talk.refresh()
+
+    assert (before, setting.get(user="u")) == (0, 5)
+    assert refreshed.standings["a"].outcome == "outdated"
+
+
 def test_alias_and_canonical_name_in_one_process_both_read_the_rules(talk: Conversation) -> None:
     talk.service.add("new", 7, aliases=["old"])
     talk.service.rule("new", 1, 9, user="u")
