@@ -119,7 +119,7 @@ with Cache.override(ttl=3), pinned():
 
 
 class Listed(SettingsModel, Generic[T], configurable_features=["user"]):
-    items: list[T] = Field(default_factory=list[T])
+    items: list[T] = []  # noqa: RUF012  # pydantic copies it
 
 
 class Numbers(Listed[int], prefix="numbers"): ...
