@@ -295,24 +295,26 @@ def _filling_names(width: int) -> str:
 
 
 def _looping_resolver(tiers: Tiers, default: Any) -> Resolver:
-    look_ups = [
-        (itemgetter(*positions) if positions else _no_positions, positions, rules)
-        for positions, rules in tiers
-    ]
+    look_ups = [(_reading(positions), rules) for positions, rules in tiers]
 
     def resolve(*values: Any) -> Any:
         try:
-            for key_of, positions, rules in look_ups:
+            for (key_of, positions), rules in look_ups:
                 key = key_of(values)
                 if key in rules and all(_is_text(values[position]) for position in positions):
                     return rules[key]
         except TypeError:
-            return _resolve_safely(
-                [(rules, where) for _, where, rules in look_ups], default, *values
-            )
+            pairs = [(rules, positions) for (_, positions), rules in look_ups]
+            return _resolve_safely(pairs, default, *values)
         return default
 
     return resolve
+
+
+@lru_cache(maxsize=4_096)
+def _reading(positions: Positions) -> tuple[Callable[[Any], Any], Positions]:
+    """Return what takes the values at *positions*, and those; all resolvers share it."""
+    return itemgetter(*positions) if positions else _no_positions, positions
 
 
 def _no_positions(_values: tuple[Any, ...]) -> tuple[()]:
