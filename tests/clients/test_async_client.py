@@ -313,6 +313,21 @@ async def test_second_client_may_have_other_features(
     assert setting.get(theme="x") == 1
 
 
+async def test_setting_that_a_second_client_cannot_serve_reads_its_declared_default(
+    transport: Gated, canned: Canned, registry: Registry
+) -> None:
+    canned.rule("n", 1, 9, user="john")
+    setting = declare(registry)
+    async with client_of(transport, registry):
+        before = setting.get(user="john")
+
+    second = AsyncHeksherClient(
+        URL, 3600, ["environment"], http_client_args={"transport": transport}, registry=registry
+    )
+    async with second:
+        assert (before, setting.get(user="john")) == (9, 1)
+
+
 async def test_closing_during_the_start_ends_it(
     transport: Gated, canned: Canned, registry: Registry
 ) -> None:

@@ -191,18 +191,19 @@ async def test_differences_of_every_conflict_stand_in_the_status(
     assert setting.get(user="x") is not None
 
 
+def features_in(queried: dict[str, Any]) -> tuple[str, ...]:
+    """Return the context features that any rule has a condition on; one, if none has."""
+    rules = [rule for one in queried.values() for rule in one["rules"]]
+    features = [feature for rule in rules for feature, _ in rule["context_features"]]
+    return tuple(dict.fromkeys(features)) or ("user",)
+
+
 @pytest.mark.parametrize("answer", cases("GET", "/api/v1/query", ok=True))
 async def test_every_answer_to_a_query_is_read_whole(
     router: respx.MockRouter, registry: Registry, answer: dict[str, Any]
 ) -> None:
     queried = answer["json"]["settings"]
-    conditions = [
-        feature
-        for one in queried.values()
-        for rule in one["rules"]
-        for feature, _ in rule["context_features"]
-    ]
-    features = tuple(dict.fromkeys(conditions)) or ("user",)
+    features = features_in(queried)
     router["features"].respond(json={"context_features": list(features)})
     router["list"].respond(json={"settings": []})
     router["query"].mock(return_value=response(answer), side_effect=None)
