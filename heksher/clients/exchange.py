@@ -141,9 +141,10 @@ class Exchange:
     def _note(self, event: str, info: dict[str, Any]) -> None:
         self._sockets.note(event, info)
         if self._is_abandoned and event.endswith(_CONNECTED):
-            # Raising here, as `_check` does, keeps httpcore from ever seeing the connection.
+            # Raising here keeps httpcore from ever seeing the connection. (Elsewhere it would
+            # disturb how httpcore ends a request.)
             info["return_value"].close()
-        self._check()
+            self._check()
 
     def _check(self) -> None:
         if self._is_abandoned:
