@@ -119,8 +119,7 @@ def test_no_trouble_with_the_snapshot_says_anything_that_is_secret(
 ) -> None:
     from heksher.clients.snapshot_file import SnapshotFile
 
-    declare(registry)
-    path = tmp_path / "snapshot"
+    setting, path = declare(registry), tmp_path / "snapshot"
     with make(server, registry, path):
         mode = stat.S_IMODE(path.stat().st_mode)
         whole = path.read_bytes()
@@ -137,6 +136,7 @@ def test_no_trouble_with_the_snapshot_says_anything_that_is_secret(
         make(server, registry, path).set_as_main()
     ears.listen(caught.value)
 
+    assert setting.get(user="x") == f"{CANARY} value"
     # The file itself holds values: that is what it is for, and why nobody else may read it.
     assert CANARY.encode() in whole
     assert mode == 0o600
