@@ -328,6 +328,8 @@ class AsyncHeksherClient(HeksherClient):
         self._state, self._loop = ClientState.CLOSED, None
         self._tasks, self._waiting, self._served = set(), [], []
         self._driver.forget()
+        self._changes = Changes()
+        self._changes.close()
         self.registry.release(self)
 
     def restart(self) -> None:
