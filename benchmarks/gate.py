@@ -61,7 +61,7 @@ def check_ratio(name: str, case: Case) -> str | None:
         target = 2 * base_target(WORKLOADS[workload].tiers) * 3
     best = float("inf")
     for _ in range(TRIES):
-        timed = time_case(case, turns=3)
+        timed = time_case(case, turns=9)
         best = min(best, timed["ns"] / timed["floor_ns"])
         if best <= target * ROOM:
             return None

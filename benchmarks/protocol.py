@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-TURN_SECONDS = 0.004
-"""How long one turn of an expression takes; the floor has its turn right after."""
+TURN_SECONDS = 0.001
+"""How long one turn of an expression takes: so short that most are not interrupted by other programs.
 
-TURNS = 7
+The floor has its turn right after."""
+
+TURNS = 25
 """How many turns each has at a time; the best one counts, for others only add what disturbed it."""
 
 
