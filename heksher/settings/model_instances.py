@@ -110,7 +110,8 @@ class Instances:
     def _trim(self) -> None:
         while len(self._by_content) > MAX_INSTANCES:
             dropped = _drop_oldest(self._by_content)
-            for key, (instance, _) in list(self.by_key.items()):
+            # A copy: the collector may run, and other threads with it, while this walks through.
+            for key, (instance, _) in self.by_key.copy().items():
                 if instance is dropped:
                     self.by_key.pop(key, None)
 

@@ -455,3 +455,26 @@ def test_first_use_by_many_threads_declares_once(fast_switching: None) -> None:
 
     assert len(set(map(id, found))) == 1
     assert registry.find("m.a") is found[0]
+
+
+def test_threads_may_read_more_combinations_than_are_kept(
+    fast_switching: None, registry: Registry, publish: Publish
+) -> None:
+    rules = [(number, [["user", str(number)]], 100 + number) for number in range(1_500)]
+    publish(Range.settings["high"], rules)
+    failures: list[object] = []
+
+    def read() -> None:
+        try:
+            for number in range(1_500):
+                assert Range.get(user=str(number)).high == 100 + number
+        except Exception as error:  # noqa: BLE001  # told below
+            failures.append(error)
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert not failures
