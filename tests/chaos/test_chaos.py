@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from heksher.clients.querying import Batch
 
 HISTORIES = range(100)
-FOR_MUTANTS = range(200, 240)
+FOR_MUTANTS = range(30)
 
 
 @pytest.fixture(autouse=True)
