@@ -1,15 +1,21 @@
 # Sourced by the other scripts: makes the project's virtual environment, .venv, and installs into it.
 # Needs nothing but Python 3.11 or later; PYTHON names another interpreter than those tried here.
 
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+
+is_recent() {
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
 
 find_python() {
     local candidate
-    for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11 python; do
-        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-            echo "$candidate"
-            return
-        fi
+    if [ -n "${PYTHON:-}" ]; then
+        is_recent "$PYTHON" && echo "$PYTHON" && return
+        echo "PYTHON is set to $PYTHON, which is no Python 3.11 or later" >&2
+        return 1
+    fi
+    for candidate in python3 python3.14 python3.13 python3.12 python3.11 python; do
+        is_recent "$candidate" && echo "$candidate" && return
     done
     echo "heksher needs Python 3.11 or later; set PYTHON to one" >&2
     return 1
@@ -18,10 +24,11 @@ find_python() {
 # install WHAT...: install with pip into .venv, quietly, making it first if it is not there.
 install() {
     local python
-    if [ ! -x .venv/bin/python ]; then
+    # One without pip was left half made, by a Python without ensurepip or an interruption.
+    if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
         python=$(find_python)
         echo "Making a virtual environment in .venv with $python"
-        "$python" -m venv .venv || {
+        "$python" -m venv --clear .venv || {
             echo "could not make a virtual environment (on Debian: apt-get install python3-venv)" >&2
             return 1
         }

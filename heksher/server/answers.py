@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import OperationalError
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
@@ -92,7 +93,12 @@ def install_handlers(app: FastAPI) -> None:
     def gone(_request: Request, _error: Exception) -> Response:
         return empty_answer(400)
 
+    def busy(_request: Request, _error: Exception) -> Response:
+        # In all that its endpoints do, SQLite has no other operational error but this one.
+        return text_answer("the database is in use by another program", 423)
+
     app.add_exception_handler(Refusal, refused)
+    app.add_exception_handler(OperationalError, busy)
     app.add_exception_handler(InvalidRequest, invalid)
     app.add_exception_handler(RequestValidationError, invalid_parameters)
     app.add_exception_handler(ClientDisconnect, gone)

@@ -91,6 +91,9 @@ def _upgrade(connection: Connection, setting: StoredSetting, declaration: Declar
         "metadata": declaration.metadata,
     }
     changes = {name: value for name, value in changes.items() if name in found.attributes}
+    if not declaration.type.accepts(setting.default_value):
+        # Equal to the one declared, as 1 is to true, and still not of the new type.
+        changes["default_value"] = declaration.default_value
     change_setting(connection, setting, version=declaration.version, **changes)
     if "configurable_features" in found.attributes:
         set_features(connection, setting, declaration.configurable_features)

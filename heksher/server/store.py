@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _APPLICATION_ID: Final = 0x48656B73  # "Heks": marks a database file as ours
 _SCHEMA_VERSION: Final = 1
-_BUSY_SECONDS: Final = 30
+BUSY_SECONDS: Final = 5.0
+"""How long a request waits for another program that has the database file locked."""
 
 
 class Store:
@@ -52,12 +53,25 @@ class Store:
         try:
             with self.writing() as connection:
                 _prepare(connection, path)
+            self._keep_log()
         except DBAPIError as error:
             self.close()
             raise OSError(f"cannot use the database {path}: {error.orig}") from error
         except OSError:
             self.close()
             raise
+
+    def _keep_log(self) -> None:
+        """Let a commit wait for no disk: a crash of this program loses nothing, a power cut little.
+
+        The file has to be known for one of ours by now, since this changes it.
+        """
+        # Past SQLAlchemy, which would begin a transaction, and in one this cannot be set.
+        connection = self._engine.raw_connection()
+        try:
+            connection.cursor().execute("PRAGMA journal_mode = WAL")
+        finally:
+            connection.close()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -88,16 +102,13 @@ def _engine(path: str | None) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=path),
         poolclass=StaticPool,
-        connect_args={"check_same_thread": False, "timeout": _BUSY_SECONDS},
+        connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS},
     )
 
     @event.listens_for(engine, "connect")
     def _connected(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # the driver begins no transactions of its own
         connection.execute("PRAGMA foreign_keys = ON")
-        # With a log beside the file, a commit waits for no disk; a crash of this program loses
-        # nothing, a power cut at most the last changes.
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
 
     @event.listens_for(engine, "begin")

@@ -259,3 +259,68 @@ async def test_query_of_more_than_the_real_service_can_answer() -> None:
     assert len(everything["settings"]) == many
     assert len(one["settings"]["s0"]["rules"]) == many
     assert [rule["rule_id"] for rule in filtered["settings"]["s0"]["rules"]] == [8]
+
+
+async def outcome(app: FastAPI, type_string: str, default: object, version: str) -> str:
+    body = {
+        "name": "z",
+        "configurable_features": ["a"],
+        "type": type_string,
+        "default_value": default,
+        "version": version,
+    }
+    async with client_of(app) as client:
+        answer = await client.post("/api/v1/settings/declare", json=body)
+    return str(answer.json()["outcome"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (("int", 0), ("bool", False)),
+        (("bool", True), ("int", 1)),
+        (("Sequence<int>", [0]), ("Sequence<bool>", [False])),
+        (("Enum[1,true]", 1), ("Enum[true]", True)),
+    ],
+    ids=["int to bool", "bool to int", "in a sequence", "in an enum"],
+)
+async def test_upgrade_of_the_type_takes_a_default_that_python_calls_equal(
+    old: tuple[str, object], new: tuple[str, object]
+) -> None:
+    app = create_app(context_features=["a"])
+    await outcome(app, *old, "1.0")
+
+    assert await outcome(app, *new, "2.0") == "upgraded"
+
+    stored = (await get(app, "/api/v1/settings/z"))["default_value"]
+    assert json.dumps(stored) == json.dumps(new[1])
+
+
+def test_database_of_another_program_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.db"
+    connection = sqlite3.connect(foreign)
+    connection.execute("CREATE TABLE theirs (x)")
+    connection.commit()
+    connection.close()
+    before = foreign.read_bytes()
+
+    with pytest.raises(OSError, match="not one of Heksher"):
+        create_app(database=foreign)
+
+    assert foreign.read_bytes() == before
+
+
+async def test_database_that_another_program_keeps_locked_is_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heksher.server.store.BUSY_SECONDS", 0.05)
+    app = create_app(context_features=["a"], database=tmp_path / "shared.db")
+    other = sqlite3.connect(tmp_path / "shared.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    async with client_of(app) as client:
+        answer = await client.post("/api/v1/context_features", json={"context_feature": "z"})
+    other.close()
+
+    assert (answer.status_code, "another program" in answer.text) == (423, True)
+    app.state.store.close()
