@@ -134,6 +134,22 @@ def test_setting_declared_later_is_fetched_without_waiting(
         assert setting.get(user="x") == 7
 
 
+def test_changes_give_all_that_changed_as_one_and_end_with_the_client(
+    canned: Canned, registry: Registry, make: Callable[..., Hooked]
+) -> None:
+    settings = declare(registry), declare(registry, "other")
+    client = make()
+    client.set_as_main()
+    changes = client.changes()
+    for number, setting in enumerate(settings):
+        canned.rule(setting.name, number, 7, user="x")
+        client.reload()
+    client.close()
+
+    assert list(changes) == [set(settings)]
+    assert list(client.changes()) == []
+
+
 def test_failed_start_raises_and_closes_everything(
     canned: Canned, registry: Registry, make: Callable[..., Hooked]
 ) -> None:
