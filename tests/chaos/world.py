@@ -126,7 +126,7 @@ class World:
         self.ever: dict[str, set[Any]] = {}
         self.known: dict[tuple[Any, ...], set[Any]] = {}
         self.past_rules: dict[tuple[Any, ...], set[Any]] = {}
-        self.history: list[tuple[float, Choices]] = []
+        self.history: list[tuple[float, Choices, Choices]] = []
         self.lied_at = -1e9
         self.worked_at: float | None = None
         self.renames = 0
@@ -143,6 +143,17 @@ class World:
                 held = self.service.find(spec.alias)
             for place, context in enumerate(CONTEXTS):
                 found[spec.name, place] = self._choices(spec, held, context)
+        return found
+
+    def misordered(self) -> Choices:
+        """Return what may be read besides while the order of context features cannot be had.
+
+        Rules and their order come in two answers: if one of them fails, as the status says then,
+        new rules are read in the order that was good last.
+        """
+        self.service.features.reverse()
+        found = self.choices()
+        self.service.features.reverse()
         return found
 
     def _choices(self, spec: Spec, held: Held | None, context: dict[str, str | None]) -> set[Any]:
@@ -198,7 +209,8 @@ class World:
         self._note()
 
     def _note(self) -> None:
-        self.history.append((self.clock.now, self.choices()))
+        misordered = self.misordered()
+        self.history.append((self.clock.now, self.choices(), misordered))
 
     def value_of(self, held: Held) -> Any:
         number = self.random.randint(100, 999)
@@ -287,7 +299,10 @@ class World:
         """
         if self.weather.lies:
             self.lied_at = self.clock.now
-        states = [self.choices(), *[choices for _, choices in self.history]]
+        misordered = [self.misordered(), *[choices for _, _, choices in self.history]]
+        states = [self.choices(), *[choices for _, choices, _ in self.history]]
+        if status.consecutive_failures:
+            states += misordered
         refused = {one.setting_name for one in status.refused_declarations}
         for spec, setting in self.settings.items():
             for place, context in enumerate(CONTEXTS):
