@@ -9,7 +9,7 @@ import re
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from enum import Enum
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from heksher.exceptions import InvalidContext
 
@@ -134,7 +134,7 @@ def check_features(features: object, *, whose: str) -> tuple[str, ...]:
             f"the context features of {whose} are {type(features).__name__}: give a list of"
             ' names, such as ["environment", "user"]'
         )
-    names: tuple[object, ...] = tuple(features)
+    names: tuple[Any, ...] = tuple(features)
     if not names:
         raise InvalidContext(f'{whose} has no context feature: name at least one, such as ["user"]')
     for name in names:
@@ -143,9 +143,9 @@ def check_features(features: object, *, whose: str) -> tuple[str, ...]:
                 f"{name!r} in the context features of {whose} is no feature name: use letters,"
                 " digits and _ only"
             )
-    repeated = sorted({str(name) for name in names if names.count(name) > 1})
+    repeated = sorted({str.__str__(name) for name in names if names.count(name) > 1})
     if repeated:
         raise InvalidContext(
             f"the context features of {whose} name {repeated} twice: once is enough"
         )
-    return tuple([str(name) for name in names])
+    return tuple([str.__str__(name) for name in names])

@@ -200,6 +200,12 @@ def check_value(setting_name: str, decoder: Decoder, value: Any, *, what: str) -
         frozen = decoder.decode(raw, coercions)
         if coercions:
             raise Rejected(coercions[0].reason, coercions[0].path[1:])
+        read = decoder.encode(frozen)
+        if decoder.encode(decoder.decode(read, [])) != read:
+            raise Rejected(
+                "its own validators, or what its JSON cannot say, change it at every reading: give"
+                " one that is read as it is written"
+            )
     except Rejected as rejected:
         raise Rejected(
             f"the {what} of setting {setting_name!r} is not {decoder.python}: {rejected}"

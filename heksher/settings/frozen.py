@@ -1,4 +1,4 @@
-"""Read-only forms of Python's containers, and comparing values without losing their types.
+"""Read-only forms of Python's containers.
 
 `FrozenList`, `FrozenDict` and `FrozenSet` are subclasses of what the annotation says, so that
 they are equal to a plain one, pass `isinstance`, and dump as one; `copy` and pickle give a plain
@@ -9,7 +9,7 @@ methods (`heapq.heappush`, `list.append(value, 1)`) is not stopped.
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel
 
@@ -178,48 +178,3 @@ def _frozen_dataclass(instance: Any) -> Any:
     for field in fields(instance):
         object.__setattr__(frozen, field.name, freeze(getattr(instance, field.name)))
     return frozen
-
-
-_PLAIN: Final = frozenset({int, float, str, bool})
-
-
-def identical(left: Any, right: Any) -> bool:
-    """Tell whether two values are equal and of the same types, at any depth.
-
-    `1`, `1.0` and `True` are three different values here.
-    """
-    if left is right:
-        return True
-    kind = type(left)
-    if kind is not type(right):
-        return False
-    if kind in _PLAIN:
-        return bool(left == right)
-    if isinstance(left, (list, tuple)):
-        return len(left) == len(right) and all(map(identical, left, right))
-    if isinstance(left, dict):
-        return left.keys() == right.keys() and all(
-            map(identical, left.values(), map(right.__getitem__, left))
-        )
-    if isinstance(left, (set, frozenset)):
-        return _typed(left) == _typed(right)
-    if isinstance(left, BaseModel):
-        return identical(left.__dict__, right.__dict__)
-    if is_dataclass(left):
-        return all(
-            identical(getattr(left, field.name), getattr(right, field.name))
-            for field in fields(left)
-        )
-    return bool(left == right)
-
-
-def _typed(items: Any) -> set[Any]:
-    return {_with_types(item) for item in items}
-
-
-def _with_types(item: Any) -> tuple[type, Any]:
-    if isinstance(item, tuple):
-        return type(item), tuple([_with_types(one) for one in item])
-    if isinstance(item, frozenset):
-        return type(item), frozenset(_typed(item))
-    return type(item), item

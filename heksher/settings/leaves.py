@@ -87,7 +87,10 @@ class TextDecoder(Decoder):
             raise Rejected(f"{type(value).__name__} is not {self.python}") from None
         if not isinstance(raw, str):
             raise Rejected(f"{type(value).__name__} is not written as a JSON string")
-        return check_text(raw)
+        check_text(raw)
+        if self.decode(raw, []) != value:
+            raise Rejected("its JSON text does not say all of it")
+        return raw
 
     @override
     def json_schema(self) -> Schema:

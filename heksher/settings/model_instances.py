@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from dataclasses import fields, is_dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from heksher.exceptions import InvalidSetting
+from heksher.settings.comparing import content_of
 from heksher.settings.explaining import explain
 from heksher.settings.frozen import freeze
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from pydantic import BaseModel
 
     from heksher.settings.declared import DeclaredSetting
     from heksher.settings.registry import Registry
@@ -69,7 +70,7 @@ class Instances:
         self._reported: dict[Any, None] = {}
         values = tuple([setting.default_value for setting in settings])
         self._all_defaults = self._proven(values)
-        with suppress(TypeError):
+        with suppress(Exception):
             self._by_content[content_of(values)] = self._all_defaults
 
     def _proven(self, values: tuple[Any, ...]) -> Any:
@@ -93,11 +94,11 @@ class Instances:
         """
         try:
             content = content_of(values)
-        except TypeError:
+            instance = self._by_content.get(content)
+        except Exception:  # noqa: BLE001  # a user's class may raise anything
             # A value of a custom type without a hash: it goes by its id alone.
             instance = self._built_safely(key, values, given)
         else:
-            instance = self._by_content.get(content)
             if instance is None:
                 built = self._built_safely(content, values, given)
                 instance = self._by_content.setdefault(content, built)
@@ -161,31 +162,6 @@ def _drop_oldest(entries: dict[Any, Any]) -> Any:
     # A list first: another thread may change the dict between two steps of an iterator.
     oldest = list(entries)[:1]
     return entries.pop(oldest[0], None) if oldest else None
-
-
-def content_of(value: Any) -> Any:
-    """Return what can be hashed and is equal for values that are equal and of the same types.
-
-    `1`, `1.0` and `True` differ, and so do `0.0` and `-0.0`, or one time in two time zones.
-
-    Raises:
-        TypeError: It holds something that cannot be hashed.
-    """
-    kind = type(value)
-    if kind is str or kind is int or kind is bool or isinstance(value, Enum):
-        return kind, value
-    if isinstance(value, (list, tuple)):
-        return kind, tuple([content_of(item) for item in value])
-    if isinstance(value, dict):
-        return kind, frozenset([(content_of(key), content_of(one)) for key, one in value.items()])
-    if isinstance(value, (set, frozenset)):
-        return kind, frozenset([content_of(item) for item in value])
-    if isinstance(value, BaseModel):
-        return kind, content_of(value.__dict__)
-    if is_dataclass(value):
-        return kind, tuple([content_of(getattr(value, one.name)) for one in fields(value)])
-    hash(value)
-    return kind, value, repr(value)
 
 
 def is_key(value: object) -> bool:

@@ -7,9 +7,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from heksher.exceptions import InvalidSetting
+from heksher.settings.comparing import identical
 from heksher.settings.context import ABSENT
 from heksher.settings.declaration import check_configurable_features
-from heksher.settings.frozen import identical
 from heksher.settings.model_fields import SettingField, setting_fields
 from heksher.settings.model_instances import Instances, is_key
 from heksher.settings.model_reading import model_reader_factory
@@ -128,7 +128,7 @@ def plan_of(model: type[BaseModel], declaration: ModelDeclaration) -> ModelPlan:
             f"{model.__name__} has no context features: give it configurable_features=[...]"
         )
     features = check_configurable_features(model.__name__, declaration.configurable_features)
-    fields = list(setting_fields(model, str(declaration.prefix)))
+    fields = list(setting_fields(model, str.__str__(declaration.prefix or "")))
     if not fields:
         raise InvalidSetting(f"{model.__name__} has no fields: give it at least one")
     inherited = _inherited(model, declaration)

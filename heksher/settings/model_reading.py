@@ -10,7 +10,7 @@ fields' values are their own keys. For one feature and two fields, of which the 
         def øget(*, user=øABSENT):
             østate = øregistry.state
             if øregistry.viewed:
-                østate = øview() or østate
+                østate = øsettled(øview() or østate)
             try:
                 if user is øABSENT:
                     øvalues = ((østate[øj0] or øfilling(østate, 0))(user), ...,)
@@ -35,6 +35,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from heksher.settings.reading import execute, parameters_of
+from heksher.settings.state import settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,9 @@ def model_reader_factory(
     features: tuple[str, ...], own_keys: tuple[bool, ...]
 ) -> Callable[..., object]:
     """Return what makes a model's `get`, from the source above."""
-    factory: Callable[..., object] = execute(model_reader_source(features, own_keys))
+    factory: Callable[..., object] = execute(
+        model_reader_source(features, own_keys), {"øsettled": settled}
+    )
     return factory
 
 
@@ -78,7 +81,7 @@ def model_reader_source(features: tuple[str, ...], own_keys: tuple[bool, ...]) -
             *(f"        {line}" for line in other_lines),
             "        østate = øregistry.state",
             "        if øregistry.viewed:",
-            "            østate = øview() or østate",
+            "            østate = øsettled(øview() or østate)",
             "        try:",
             f"            if {' or '.join(f'{variable} is øABSENT' for variable in variables)}:",
             f"                øvalues = ({filled})",

@@ -6,10 +6,21 @@ one by one, without the constraints of their annotations; pydantic then validate
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import MISSING, dataclass, fields
-from typing import TYPE_CHECKING, Any, NotRequired, Required, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    NotRequired,
+    Required,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from pydantic import AliasChoices, AliasPath, BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from typing_extensions import ReadOnly, override
 
 from heksher.settings.frozen import freeze
@@ -30,10 +41,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pydantic import TypeAdapter
-    from pydantic.fields import FieldInfo
 
     from heksher.settings.type_schemas import Schema
     from heksher.settings.values import Json
+
+
+_INITVAR: Final = dataclasses._FIELD_INITVAR  # type: ignore[attr-defined]  # no public name
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +68,7 @@ class RecordDecoder(Decoder):
         decoders: Their decoders, by key.
     """
 
-    __slots__ = ("_adapter", "_decoders", "_fields", "_record")
+    __slots__ = ("_adapter", "_decoders", "_fields", "_names", "_record")
 
     def __init__(
         self, record: Any, record_fields: Sequence[RecordField], decoders: Mapping[str, Decoder]
@@ -63,6 +76,7 @@ class RecordDecoder(Decoder):
         super().__init__(MappingType(_one_type(record, decoders)), f"a {record.__name__}")
         self._record = record
         self._fields = {field.key: field for field in record_fields}
+        self._names = frozenset([field.name for field in record_fields])
         self._decoders = decoders
         self._adapter: TypeAdapter[Any] = adapter_of(record)
 
@@ -74,6 +88,9 @@ class RecordDecoder(Decoder):
         for key, item in raw.items():
             if key in self._decoders:
                 content.update(self._decoded(key, item, coercions))
+            elif key in self._names:
+                # pydantic would read it too, and guess at its type.
+                coercions.append(Coercion(f"${key_step(key)}", "the field has another key"))
             else:
                 # What becomes of an unknown key is for the record's own configuration to say.
                 content[key] = item
@@ -181,6 +198,7 @@ def model_fields(model: type[BaseModel], names: Mapping[str, Any]) -> list[Recor
             f"{model.__name__} is not frozen, so a reader could change the setting for all others:"
             " give it model_config = ConfigDict(frozen=True)"
         )
+    _check_keys(config, model)
     if config.get("extra") == "allow":
         raise Rejected(f'{model.__name__} has extra="allow": use "ignore" or "forbid"')
     if not model.__pydantic_complete__:
@@ -226,6 +244,9 @@ def dataclass_fields(cls: Any) -> list[RecordField]:
         )
     if config.get("extra") == "allow":
         raise Rejected(f'{cls.__name__} has extra="allow": use "ignore" or "forbid"')
+    if any(field._field_type is _INITVAR for field in cls.__dataclass_fields__.values()):
+        raise Rejected(f"{cls.__name__} has an InitVar, which is not there to be written: leave it")
+    _check_keys(config, cls)
     hints = _hints(cls)
     pydantic_fields: Mapping[str, FieldInfo] = getattr(cls, "__pydantic_fields__", {})
     record_fields = []
@@ -233,6 +254,8 @@ def dataclass_fields(cls: Any) -> list[RecordField]:
         if not field.init:
             raise Rejected(f"field {field.name} of {cls.__name__} has init=False")
         info = pydantic_fields.get(field.name)
+        if info is None:
+            _check_no_alias(cls, field.name, hints[field.name], field.default)
         key = _key(field.name, info) if info else field.name
         required = info.is_required() if info else field.default is MISSING is field.default_factory
         record_fields.append(RecordField(key, field.name, hints[field.name], required))
@@ -248,6 +271,8 @@ def typed_dict_fields(cls: Any) -> list[RecordField]:
     if getattr(cls, "__pydantic_config__", {}).get("extra") == "allow":
         raise Rejected(f'{cls.__name__} has extra="allow": use "ignore" or "forbid"')
     hints = _hints(cls)
+    for key, hint in hints.items():
+        _check_no_alias(cls, key, hint, None)
     return [
         RecordField(key, key, *_unqualified(hint, required=key in cls.__required_keys__))
         for key, hint in hints.items()
@@ -263,6 +288,29 @@ def _unqualified(hint: Any, *, required: bool) -> tuple[Any, bool]:
         required = required if qualifier is ReadOnly else qualifier is Required
         (hint,) = get_args(hint)
     return hint, required
+
+
+def _check_keys(config: Mapping[str, Any], record: Any) -> None:
+    """Refuse a configuration under which fields are read by other keys than by their aliases."""
+    if config.get("validate_by_alias") is False:
+        raise Rejected(f"{record.__name__} has validate_by_alias=False: leave the aliases out")
+    if config.get("use_enum_values"):
+        raise Rejected(
+            f"{record.__name__} has use_enum_values=True: annotate the values themselves"
+        )
+    if config.get("alias_generator") and not issubclass(record, BaseModel):
+        raise Rejected(f"{record.__name__} has an alias_generator: only models may have one")
+
+
+def _check_no_alias(record: Any, name: str, hint: Any, default: Any) -> None:
+    """Refuse an alias that only pydantic would see: not the decoder, nor the class itself."""
+    while get_origin(hint) in (Required, NotRequired, ReadOnly):
+        (hint,) = get_args(hint)
+    found = [*getattr(hint, "__metadata__", ()), default]
+    if any(isinstance(one, FieldInfo) and one.validation_alias is not None for one in found):
+        raise Rejected(
+            f"field {name} of {record.__name__} has an alias: use a frozen model for that"
+        )
 
 
 def _key(name: str, field: FieldInfo) -> str:

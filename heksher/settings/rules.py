@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
-from heksher.settings.frozen import identical
+from heksher.settings.comparing import identical
 from heksher.settings.resolving import make_resolver
 
 if TYPE_CHECKING:

@@ -15,9 +15,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from heksher.exceptions import MissingContextFeature
 from heksher.settings.context import NO_DEFAULT, DefaultSource
 from heksher.settings.resolving import make_filler
 
@@ -156,6 +158,14 @@ def state_of(view: View) -> State:
     return view if isinstance(view, list) else view.state
 
 
+def settled(view: View) -> View:
+    """Return *view* as it is now: overrides over one state, whatever is published from now on."""
+    if not isinstance(view, Overlay):
+        return view
+    state = view.state
+    return Overlay(lambda: state, view.values)
+
+
 def make_state(content: StateContent, settings: Mapping[int, DeclaredSetting], size: int) -> State:
     """Return the state of *content* for *settings*, by their indexes, all below *size*."""
     state: State = [None] * size
@@ -186,7 +196,8 @@ def fill_in(view: View, setting: DeclaredSetting) -> Any:
         rule_set.look_ups(),
         rule_set.default,
         sources=[content.defaults.get(name, NO_DEFAULT) for name in rule_set.features],
-        missing=setting.missing,
+        # By the name alone: a state must not keep alive a setting that nobody can read any more.
+        missing=partial(MissingContextFeature, setting.name),
     )
     if setting.index < len(state):
         state[setting.index + 1] = filler

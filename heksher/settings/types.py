@@ -205,7 +205,9 @@ class _Builder:
             return FlagDecoder(annotation)
         if issubclass(annotation, Enum):
             return EnumDecoder(enum_options(annotation), f"a member of {annotation.__name__}")
-        if issubclass(annotation, BaseModel) and not issubclass(annotation, RootModel):
+        if issubclass(annotation, RootModel):
+            raise Rejected("a RootModel has no Heksher type of its own: use the type of its root")
+        if issubclass(annotation, BaseModel):
             return self._record(annotation, model_fields(annotation, self._namespace.known))
         if is_dataclass(annotation):
             return self._record(annotation, dataclass_fields(annotation))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from ids import shown
 
 from heksher import (
     TRACK_ALL,
@@ -673,7 +674,7 @@ async def test_hooks_are_told_of_every_update(
 
 
 @pytest.mark.parametrize(
-    "raised", [RuntimeError("mine"), asyncio.CancelledError(), RecursionError()], ids=repr
+    "raised", [RuntimeError("mine"), asyncio.CancelledError(), RecursionError()], ids=shown
 )
 async def test_hook_that_raises_ends_nothing(
     transport: Gated, canned: Canned, registry: Registry, raised: BaseException
@@ -689,7 +690,7 @@ async def test_hook_that_raises_ends_nothing(
         assert client.told == ["ok", "ok", "ServiceStatusError", "ok"]
 
 
-@pytest.mark.parametrize("raised", [RuntimeError("mine"), asyncio.CancelledError()], ids=repr)
+@pytest.mark.parametrize("raised", [RuntimeError("mine"), asyncio.CancelledError()], ids=shown)
 async def test_listener_that_raises_ends_nothing(
     transport: Gated, canned: Canned, registry: Registry, raised: BaseException
 ) -> None:
@@ -706,7 +707,7 @@ async def test_listener_that_raises_ends_nothing(
         assert [setting.get(user=f"user{place}") for place in range(2)] == [5, 6]
 
 
-@pytest.mark.parametrize("raised", [RuntimeError("mine"), asyncio.CancelledError()], ids=repr)
+@pytest.mark.parametrize("raised", [RuntimeError("mine"), asyncio.CancelledError()], ids=shown)
 async def test_validator_that_raises_harms_its_setting_only(
     transport: Gated, canned: Canned, registry: Registry, raised: BaseException
 ) -> None:
@@ -1154,7 +1155,7 @@ async def test_tracking_for_the_first_time_after_the_start_leaves_rules_out(
         assert (before, during, setting.get(user="a")) == (9, 9, 1)
 
 
-@pytest.mark.parametrize("values", [5, None, b"x", ["a", 5], object()], ids=repr)
+@pytest.mark.parametrize("values", [5, None, b"x", ["a", 5], object()], ids=shown)
 async def test_tracking_anything_but_strings_is_an_error(
     transport: Gated, registry: Registry, values: Any
 ) -> None:
@@ -1211,7 +1212,7 @@ async def test_defaults_of_a_second_client_count_when_it_starts(
         assert (before, setting.get()) == (1, 9)
 
 
-@pytest.mark.parametrize("default", [5, None, ["john"], object()], ids=repr)
+@pytest.mark.parametrize("default", [5, None, ["john"], object()], ids=shown)
 async def test_default_of_another_kind_is_an_error(
     transport: Gated, registry: Registry, default: Any
 ) -> None:
@@ -1225,7 +1226,7 @@ async def test_default_of_another_kind_is_an_error(
 @pytest.mark.parametrize(
     "url",
     ["", "service", "ftp://x", "http://", "http://x?a=b", "http://x#f", "http://x\n", 5, None],
-    ids=repr,
+    ids=shown,
 )
 def test_service_url_that_cannot_be_right_is_an_error(registry: Registry, url: Any) -> None:
     with pytest.raises(InvalidClient, match="service_url"):
@@ -1235,7 +1236,7 @@ def test_service_url_that_cannot_be_right_is_an_error(registry: Registry, url: A
 @pytest.mark.parametrize(
     "argument", ["update_interval", "start_timeout", "request_timeout", "max_response_bytes"]
 )
-@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "5", None, True], ids=repr)
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "5", None, True], ids=shown)
 def test_number_that_cannot_be_right_is_an_error(
     registry: Registry, argument: str, value: Any
 ) -> None:
@@ -1245,7 +1246,7 @@ def test_number_that_cannot_be_right_is_an_error(
         AsyncHeksherClient(URL, context_features=FEATURES, registry=registry, **arguments)
 
 
-@pytest.mark.parametrize("features", [[], ["a b"], ["a", "a"], "user", [5], [""]], ids=repr)
+@pytest.mark.parametrize("features", [[], ["a b"], ["a", "a"], "user", [5], [""]], ids=shown)
 def test_features_that_cannot_be_right_are_an_error(registry: Registry, features: Any) -> None:
     with pytest.raises(InvalidContext):
         AsyncHeksherClient(URL, 60, features, registry=registry)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from ids import shown
 
 from heksher import InvalidSetting, Setting, UsageError
 
@@ -133,7 +134,7 @@ def test_wrong_declaration_leaves_nothing_behind(
 @pytest.mark.parametrize(
     "name",
     ["", " ", "a b", "a-b", "a/b", "a\n", "\na", "é", "a\0", "\u0661", 5, b"a", ["a"], object()],
-    ids=ascii,
+    ids=shown,
 )
 def test_wrong_name_is_refused(name: Any, registry: Registry) -> None:
     with pytest.raises(InvalidSetting, match=r"use ASCII letters, digits, _ and \. only, as in"):

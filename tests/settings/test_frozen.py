@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, PrivateAttr, TypeAdapter
 
-from heksher.settings.frozen import FrozenDict, FrozenList, FrozenSet, freeze, identical
+from heksher.settings.comparing import identical
+from heksher.settings.frozen import FrozenDict, FrozenList, FrozenSet, freeze
 
 VALUES: list[Any] = [
     FrozenList([3, 1, 2]),
@@ -195,27 +196,3 @@ def test_frozen_model_still_refuses_assignment_and_dumps_as_before() -> None:
         frozen.members = []
     assert frozen.model_dump_json() == '{"members":["a"]}'
     assert frozen == Team(members=["a"])
-
-
-SAME: list[tuple[Any, Any]] = [
-    (1, 1), ("a", "a"), ([1, (2,)], [1, (2,)]), ({"a": {1}}, {"a": {1}}), ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
-    (frozenset({1, "a"}), frozenset({"a", 1})), (Team(members=["a"]), Team(members=["a"])),
-    (Group(["a"]), Group(["a"])), ((), ()), (None, None),
-]  # fmt: skip
-DIFFERENT: list[tuple[Any, Any]] = [
-    (1, True), (1, 1.0), (0, False), (0, 0.0), ("", None), ([], ()), ([1], [True]), ([1], [1, 1]),
-    ((0,), (False,)), ({"a": 1}, {"a": True}), ({"a": 1}, {"b": 1}), ({1}, {True}), ({1}, frozenset({1})),
-    (FrozenList(), []), (Team(members=["a"]), Team(members=["b"])), (Group(["a"]), Group(["b"])),
-    (Group(["a"]), Slots(["a"])), ({"a": [1.0]}, {"a": [1]}), (frozenset({(1,)}), frozenset({(True,)})),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("left", "right"), SAME, ids=ascii)
-def test_equal_values_of_equal_types_are_identical(left: Any, right: Any) -> None:
-    assert identical(left, right)
-
-
-@pytest.mark.parametrize(("left", "right"), DIFFERENT, ids=ascii)
-def test_values_that_differ_in_a_type_are_not_identical(left: Any, right: Any) -> None:
-    assert not identical(left, right)
-    assert not identical(right, left)

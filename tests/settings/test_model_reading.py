@@ -22,10 +22,10 @@ from typing_extensions import TypedDict
 
 from heksher import InvalidValue, MissingContextFeature, SettingsModel, UsageError, bind_context
 from heksher.settings import model_instances
+from heksher.settings.comparing import content_of
 from heksher.settings.compiling import CompileOptions, compile_rule_set
 from heksher.settings.context import default_source
 from heksher.settings.frozen import FrozenDict, FrozenList, FrozenSet
-from heksher.settings.model_instances import content_of
 from heksher.settings.registry import Registry
 from heksher.settings.state import Snapshot
 

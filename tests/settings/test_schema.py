@@ -18,6 +18,7 @@ import pytest
 from annotated_types import Gt, MaxLen, MinLen
 from hypothesis import given
 from hypothesis import strategies as st
+from ids import shown
 from jsonschema import Draft202012Validator
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl
 from typing_extensions import TypedDict
@@ -160,7 +161,7 @@ UNSAID: list[Any] = [date, datetime, Decimal, HttpUrl]
 """Types of which the schema takes more texts than the decoder: a format is an annotation."""
 
 
-@pytest.mark.parametrize("annotation", [one for one, _ in DEFAULTS[:-1]], ids=str)
+@pytest.mark.parametrize("annotation", [one for one, _ in DEFAULTS[:-1]], ids=shown)
 def test_the_schema_takes_what_the_decoder_takes_whole(annotation: Any) -> None:
     decoder = decoder_of(annotation)
     validator = Draft202012Validator(decoder.json_schema())
@@ -324,7 +325,7 @@ def test_one_modules_settings_can_be_chosen(modules: tuple[ModuleType, ModuleTyp
     assert declared_settings(two, registry=one.registry) == []
 
 
-@pytest.mark.parametrize("module", ["no.such.module", "sys", sys], ids=str)
+@pytest.mark.parametrize("module", ["no.such.module", "sys", sys], ids=shown)
 def test_a_module_without_a_file_is_an_error(module: Any, registry: Registry) -> None:
     with pytest.raises(UnknownSetting, match="import it first"):
         declared_settings(module, registry=registry)

@@ -23,6 +23,7 @@ from unittest.mock import Mock
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ids import shown
 from pydantic import BaseModel
 
 from heksher import (
@@ -455,7 +456,7 @@ def test_value_that_is_a_str_matches(value: Any, registry: Registry, publish: Pu
     assert setting.get(user=value, a=[]) == 10
 
 
-@pytest.mark.parametrize("value", UNMATCHING, ids=ascii)
+@pytest.mark.parametrize("value", UNMATCHING, ids=shown)
 def test_value_that_is_no_str_matches_nothing(
     value: Any, registry: Registry, publish: Publish
 ) -> None:
@@ -577,7 +578,7 @@ def test_defaults_add_up_and_may_be_replaced(registry: Registry) -> None:
         setting.get()
 
 
-@pytest.mark.parametrize("default", [None, 5, ["x"], b"x"], ids=str)
+@pytest.mark.parametrize("default", [None, 5, ["x"], b"x"], ids=shown)
 def test_default_of_another_kind_is_refused(default: Any) -> None:
     with pytest.raises(
         InvalidContext, match=r"'user' is .*: give a str, a ContextVar, or a function"
@@ -658,7 +659,7 @@ def test_override_does_not_pin_other_settings(registry: Registry, publish: Publi
     assert setting.get(user="x") == 6
 
 
-@pytest.mark.parametrize("value", [True, "1", None, 2**64, 1.0], ids=str)
+@pytest.mark.parametrize("value", [True, "1", None, 2**64, 1.0], ids=shown)
 def test_override_of_another_type_is_an_error(value: Any, registry: Registry) -> None:
     with pytest.raises(InvalidValue, match=r"override of setting 'cache.ttl' is not an int"):
         ttl(registry).override(value)
@@ -1014,7 +1015,7 @@ def test_validator_that_raises_rejects_that_value_alone(
     )
 
 
-@pytest.mark.parametrize("returned", ["5", None, True, 2**64, [], 5.0], ids=str)
+@pytest.mark.parametrize("returned", ["5", None, True, 2**64, [], 5.0], ids=shown)
 def test_validator_that_returns_what_the_setting_cannot_have_rejects_the_value(
     returned: Any, registry: Registry, publish: Publish
 ) -> None:
@@ -1062,7 +1063,7 @@ def test_client_is_told_of_new_settings_and_of_new_validators(registry: Registry
     assert client.told == ["declared", setting]
 
 
-@pytest.mark.parametrize("what", [None, 5, "text"], ids=str)
+@pytest.mark.parametrize("what", [None, 5, "text"], ids=shown)
 def test_validator_and_listener_have_to_be_callable(what: Any, registry: Registry) -> None:
     setting = ttl(registry)
 

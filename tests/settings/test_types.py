@@ -23,6 +23,7 @@ import pydantic
 import pydantic_core
 import pytest
 from annotated_types import Len, MinLen, MultipleOf
+from ids import shown
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, SecretStr
 from typing_extensions import TypeAliasType, TypedDict
 
@@ -36,7 +37,8 @@ from heksher import (
     Setting,
     SettingType,
 )
-from heksher.settings.frozen import FrozenDict, FrozenList, FrozenSet, freeze, identical
+from heksher.settings.comparing import identical
+from heksher.settings.frozen import FrozenDict, FrozenList, FrozenSet, freeze
 from heksher.settings.registry import Registry
 from heksher.settings.setting_type import Conversion
 from heksher.settings.types import Namespace, decoder_of
@@ -309,7 +311,7 @@ DEFAULTS_TAKEN: list[tuple[Any, Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("annotation", "given", "value"), DEFAULTS_TAKEN, ids=str)
+@pytest.mark.parametrize(("annotation", "given", "value"), DEFAULTS_TAKEN, ids=shown)
 def test_default_is_normalised_to_what_an_update_would_give(
     annotation: Any, given: Any, value: Any
 ) -> None:
@@ -340,7 +342,7 @@ DEFAULTS_REFUSED: list[tuple[Any, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("annotation", "given"), DEFAULTS_REFUSED, ids=ascii)
+@pytest.mark.parametrize(("annotation", "given"), DEFAULTS_REFUSED, ids=shown)
 def test_default_of_another_type_is_refused_where_it_is_declared(
     annotation: Any, given: Any
 ) -> None:
@@ -365,7 +367,7 @@ READ: list[tuple[Any, Any, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("annotation", "raw", "value"), READ, ids=ascii)
+@pytest.mark.parametrize(("annotation", "raw", "value"), READ, ids=shown)
 def test_raw_value_in_another_spelling_is_read_without_coercion(
     annotation: Any, raw: Any, value: Any
 ) -> None:
@@ -398,13 +400,13 @@ REJECTED: list[tuple[Any, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("annotation", "raw"), REJECTED, ids=ascii)
+@pytest.mark.parametrize(("annotation", "raw"), REJECTED, ids=shown)
 def test_raw_value_that_does_not_fit_is_rejected(annotation: Any, raw: Any) -> None:
     with pytest.raises(Rejected):
         decoder_of(annotation).decode(raw, [])
 
 
-@pytest.mark.parametrize(("annotation", "raw"), REJECTED, ids=ascii)
+@pytest.mark.parametrize(("annotation", "raw"), REJECTED, ids=shown)
 def test_rejected_value_among_good_ones_costs_only_itself(annotation: Any, raw: Any) -> None:
     coercions: list[Coercion] = []
 
@@ -475,7 +477,7 @@ CONSTRAINED: list[tuple[Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("annotation", "value"), CONSTRAINED, ids=str)
+@pytest.mark.parametrize(("annotation", "value"), CONSTRAINED, ids=shown)
 def test_constraint_is_checked_after_bad_elements_are_left_out(annotation: Any, value: Any) -> None:
     decoder = decoder_of(annotation)
 
@@ -529,7 +531,7 @@ def test_custom_error_that_quotes_the_value_does_not_get_it_into_a_rejection() -
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("annotation", "raw"), REJECTED, ids=ascii)
+@pytest.mark.parametrize(("annotation", "raw"), REJECTED, ids=shown)
 def test_rejection_does_not_quote_the_value(annotation: Any, raw: Any) -> None:
     with pytest.raises(Rejected) as caught:
         decoder_of(annotation).decode(raw, [])
@@ -806,19 +808,19 @@ def test_own_setting_type_may_stand_inside_others() -> None:
     assert coercions[1].path == "$[2]"
 
 
-@pytest.mark.parametrize("type_string", ["nonsense", "", None, 5], ids=str)
+@pytest.mark.parametrize("type_string", ["nonsense", "", None, 5], ids=shown)
 def test_own_setting_type_with_a_wrong_type_string_is_refused(type_string: Any) -> None:
     with pytest.raises(InvalidSettingType, match="Careless"):
         Setting("s", Careless(type_string), ["user"], 1, registry=Registry())
 
 
-@pytest.mark.parametrize("decoded", [5, None, "text"], ids=str)
+@pytest.mark.parametrize("decoded", [5, None, "text"], ids=shown)
 def test_own_setting_type_that_returns_no_conversion_rejects_the_value(decoded: Any) -> None:
     with pytest.raises(Rejected, match="no Conversion"):
         decoder_of(Careless(decoded=decoded)).decode(1, [])
 
 
-@pytest.mark.parametrize("encoded", ["text", None, 2**70, object(), True], ids=str)
+@pytest.mark.parametrize("encoded", ["text", None, 2**70, object(), True], ids=shown)
 def test_own_setting_type_that_encodes_to_another_type_is_refused(encoded: Any) -> None:
     with pytest.raises(Rejected):
         decoder_of(Careless(encoded=encoded)).encode(1)
