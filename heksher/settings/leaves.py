@@ -57,6 +57,14 @@ _SAFE_MESSAGES = frozenset(get_args(ErrorType)) - {
 """Pydantic's own error types; messages of others come from validators and may quote the value."""
 
 
+_FORMATS: dict[str, type] = {
+    "date-time": datetime,
+    "date": date,
+    "time": time,
+    "duration": timedelta,
+}
+
+
 class TextDecoder(Decoder):
     """A type that pydantic writes as a JSON string: `datetime`, `UUID`, `HttpUrl`, `Path`, ..."""
 
@@ -67,7 +75,7 @@ class TextDecoder(Decoder):
         self._adapter: TypeAdapter[Any] = adapter_of(annotation)
         if pydantic_schema(self._adapter, mode="serialization").get("type") != "string":
             raise Rejected(f"pydantic does not write it as a JSON string: {USE_INSTEAD}")
-        self._form = _wire_form(annotation)
+        self._form = _wire_form(annotation, self._adapter)
 
     @override
     def decode(self, raw: Json, coercions: list[Coercion]) -> Any:
@@ -83,7 +91,7 @@ class TextDecoder(Decoder):
         validated(lambda: self._adapter.validate_python(value, strict=True))
         try:
             raw = self._adapter.dump_python(value, mode="json", warnings="error")
-        except PydanticSerializationError:
+        except (PydanticSerializationError, ValueError):
             raise Rejected(f"{type(value).__name__} is not {self.python}") from None
         if not isinstance(raw, str):
             raise Rejected(f"{type(value).__name__} is not written as a JSON string")
@@ -174,7 +182,11 @@ def pydantic_schema(
         return {}
 
 
-def _wire_form(annotation: Any) -> tuple[re.Pattern[str], str] | None:
+def _wire_form(annotation: Any, adapter: TypeAdapter[Any]) -> tuple[re.Pattern[str], str] | None:
+    """Return the one form of a type's text: by its format, since pydantic has many kinds of dates."""
+    written = _FORMATS.get(pydantic_schema(adapter, mode="serialization").get("format", ""))
+    if written is not None:
+        return WIRE_FORMS[written]
     target = getattr(annotation, "__origin__", annotation)
     if not isinstance(target, type):
         return None

@@ -338,7 +338,7 @@ class Setting(Generic[T, P]):
             MissingContextFeature: A configurable feature has no value anywhere.
             TypeError: A feature is not one of the configurable ones.
         """
-        if not self._is_declared:
+        if args or not self._is_declared:
             self.get(*args, **kwargs)
         return explain(self, self._registry, kwargs)
 

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 from weakref import ref
 
 import pytest
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, SecretStr
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PastDatetime,
+    RootModel,
+    SecretStr,
+)
 from typing_extensions import TypedDict
 
 from heksher import InvalidSetting, Setting, SettingsModel, bind_context
@@ -19,6 +28,7 @@ from heksher.settings.context import default_source
 from heksher.settings.rules import Origin, RuleSet
 from heksher.settings.state import Snapshot
 from heksher.settings.types import decoder_of
+from heksher.settings.values import Rejected
 
 if TYPE_CHECKING:
     from heksher.settings.registry import Registry
@@ -152,3 +162,22 @@ def test_model_sees_one_state_while_another_setting_is_overridden(registry: Regi
         read = [Pair.get() for _ in range(5)]
 
     assert all(pair.a == pair.b for pair in read)
+
+
+@pytest.mark.parametrize("raw", ["1700000000", "2024-01-31 12:30:00Z"], ids=["number", "blank"])
+@pytest.mark.parametrize("annotation", [AwareDatetime, PastDatetime])
+def test_pydantics_own_kinds_of_dates_have_the_one_form_too(annotation: Any, raw: str) -> None:
+    with pytest.raises(Rejected, match="in the form"):
+        decoder_of(annotation).decode(raw, [])
+
+
+def test_bytes_that_are_no_text_are_refused_by_name(registry: Registry) -> None:
+    with pytest.raises(InvalidSetting, match="setting 's'"):
+        declared(bytes, b"\xff", registry)
+
+
+def test_explaining_takes_no_positional_argument_as_reading_does(registry: Registry) -> None:
+    setting: Any = declared(int, 1, registry)
+
+    with pytest.raises(TypeError, match="positional"):
+        setting.explain("x", user="a")
