@@ -14,6 +14,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
 OURS = str(HERE.parent / ".venv" / "bin" / "python")
-ROUNDS = 5
+ROUNDS = 7
 WORKERS = {
     "heksher": "read_heksher.py",
     "heksher-py": "read_heksher_py.py",
@@ -86,23 +87,25 @@ class Worker:
 
 
 def reads() -> dict[str, Any]:
-    """Time every case of every competitor, in rounds over all of them."""
-    workers = {name: Worker(name) for name in WORKERS}
-    found: dict[str, dict[str, Any]] = {name: {} for name in workers}
-    order = list(dict.fromkeys(case for worker in workers.values() for case in worker.cases))
+    """Time every case of every competitor, in rounds over all of them.
+
+    Each round has processes of its own: how strings hash, and so how often they collide in a dict,
+    is another in each.
+    """
+    found: dict[str, dict[str, Any]] = {name: {} for name in WORKERS}
+    versions: dict[str, str] = {}
     for number in range(ROUNDS):
         say(f"reads, round {number + 1} of {ROUNDS}")
-        for case in order:
-            for name, worker in workers.items():
-                if case not in worker.cases:
-                    continue
-                answer = worker.ask(do="time", case=case)
+        workers = {name: Worker(name) for name in WORKERS}
+        cases = dict.fromkeys(case for worker in workers.values() for case in worker.cases)
+        for case, (name, worker) in product(cases, workers.items()):
+            if case in worker.cases:
                 entry = found[name].setdefault(case, {"ns": [], "floor_ns": []})
-                for key, value in answer.items():
+                for key, value in worker.ask(do="time", case=case).items():
                     entry[key].append(round(value, 1))
-    versions = {name: next(iter(worker.versions.values())) for name, worker in workers.items()}
-    for worker in workers.values():
-        worker.close()
+        versions = {name: next(iter(one.versions.values())) for name, one in workers.items()}
+        for worker in workers.values():
+            worker.close()
     return {"times": found, "versions": versions}
 
 
