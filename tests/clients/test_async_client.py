@@ -1267,7 +1267,7 @@ async def test_headers_and_timeout_of_http_client_args_are_used(server: Server) 
         server.url,
         60,
         FEATURES,
-        http_client_args={"headers": {"x-token": "abc"}, "timeout": 0.05},
+        http_client_args={"headers": {"x-token": "abc"}, "timeout": 0.5},
         registry=Registry(),
     )
     await client.ping()
