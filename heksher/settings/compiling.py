@@ -8,7 +8,6 @@ from operator import itemgetter
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final
 
-from heksher.settings.frozen import freeze
 from heksher.settings.rules import (
     CompiledRule,
     Origin,
@@ -112,6 +111,7 @@ class _Compilation:
             return value, Origin.SERVICE_DEFAULT
         former = self._previous
         if former is not None and former.default_origin is Origin.SERVICE_DEFAULT:
+            self._keep_coercions(former, None)
             return former.default, former.default_origin
         return self._setting.default_value, Origin.LOCAL_DEFAULT
 
@@ -212,10 +212,11 @@ class _Compilation:
             Rejected: One of them refuses it.
         """
         source = None if rule is None else _rule(*rule, raw)
-        if coercions:
-            value = self._coerced(value, raw, coercions, source)
-            self._coercions[None if rule is None else rule[0]] = tuple(coercions)
-        return self._validated(value, source)
+        if not coercions:
+            return self._validated(value, source)
+        value = self._validated(self._coerced(value, raw, coercions, source), source)
+        self._coercions[None if rule is None else rule[0]] = tuple(coercions)
+        return value
 
     def _coerced(
         self, value: Any, raw: Json, coercions: Sequence[Coercion], rule: Rule | None
@@ -236,20 +237,30 @@ class _Compilation:
 
     def _conforming(self, name: str, value: Any) -> Any:
         """Return what a user's function returned, read-only and of the setting's own type."""
-        decoder = self._setting.decoder
         try:
-            return decoder.decode(decoder.encode(freeze(value)), [])
+            return self._setting.decoder.conform(value)
         except Rejected as rejected:
             raise Rejected(f"{name} returned what the setting cannot have: {rejected}") from None
+        except Exception as error:  # noqa: BLE001  # what a user's code made may raise anything
+            raise Rejected(
+                f"{name} returned what cannot be read: that raised {type(error).__name__}"
+            ) from None
 
     def _former_value(self, rule_id: int, conditions: Sequence[Sequence[str]]) -> Any:
+        if self._previous is None:
+            return _NO_VALUE
         if self._former_rules is None:
-            former = self._previous.rules() if self._previous else ()
-            self._former_rules = {rule.rule_id: rule for rule in former}
+            self._former_rules = {rule.rule_id: rule for rule in self._previous.rules()}
         rule = self._former_rules.get(rule_id)
-        if rule is not None and set(rule.conditions) == {(one[0], one[1]) for one in conditions}:
-            return rule.value
-        return _NO_VALUE
+        if rule is None or set(rule.conditions) != {(one[0], one[1]) for one in conditions}:
+            return _NO_VALUE
+        self._keep_coercions(self._previous, rule_id)
+        return rule.value
+
+    def _keep_coercions(self, former: RuleSet[Any], rule_id: int | None) -> None:
+        """Tell of a former value that stands in again what had been left out of it."""
+        if rule_id in former.coercions:
+            self._coercions[rule_id] = former.coercions[rule_id]
 
     def _reject(self, rule_id: int | None, reason: str) -> None:
         self._rejections.append(Rejection(self._setting.name, rule_id, reason))

@@ -137,6 +137,12 @@ class ConstrainedDecoder(Decoder):
         return self._inner.encode(value)
 
     @override
+    def conform(self, value: Any) -> Any:
+        conforming = self._inner.conform(value)
+        validated(lambda: self._adapter.validate_python(conforming))
+        return conforming
+
+    @override
     def json_schema(self) -> Schema:
         theirs = pydantic_schema(self._adapter)
         return constrain(self._inner.json_schema(), theirs, theirs.get("$defs", {}))

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from typing_extensions import override
 
-from heksher.settings.frozen import FrozenDict
+from heksher.settings.frozen import FrozenDict, freeze
 from heksher.settings.type_schemas import type_schema
 from heksher.settings.type_strings import (
     MAX_INT,
@@ -115,6 +115,21 @@ class Decoder(ABC):
         if coercions:
             raise Rejected(coercions[0].reason)
         return self.encode(value)
+
+    def conform(self, value: Any) -> Any:
+        """Return *value*, which a user's function made, read-only and of the types that `decode` gives.
+
+        The type's own validators may refuse it, but make no other value of it.
+
+        Raises:
+            Rejected: *value* is not of the Python type, or the service cannot hold it.
+        """
+        raw = self.encode(value)
+        coercions: list[Coercion] = []
+        read = self.decode(raw, coercions)
+        if coercions:
+            raise Rejected(coercions[0].reason, coercions[0].path[1:])
+        return read if self.encode(read) == raw else freeze(value)
 
     def json_schema(self) -> Schema:
         """Return the JSON Schema of the raw values that fit; see `schema` for what it cannot say."""
@@ -277,6 +292,11 @@ class SequenceDecoder(Decoder):
         return encoded
 
     @override
+    def conform(self, value: Any) -> Any:
+        self.encode(value)
+        return self._make([self._element.conform(item) for item in value])
+
+    @override
     def json_schema(self) -> Schema:
         return {**super().json_schema(), "items": self._element.json_schema()}
 
@@ -319,6 +339,13 @@ class MappingDecoder(Decoder):
                 raise Rejected(f"a key is {type(key).__name__}, not str")
             encoded[check_text(str.__str__(key))] = encode_at(self._element, key_step(key), item)
         return encoded
+
+    @override
+    def conform(self, value: Any) -> FrozenDict[str, Any]:
+        self.encode(value)
+        return FrozenDict(
+            {str.__str__(key): self._element.conform(item) for key, item in value.items()}
+        )
 
     @override
     def json_schema(self) -> Schema:

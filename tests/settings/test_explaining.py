@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heksher import Setting, bind_context
+from heksher import HeksherSequence, Setting, bind_context
 from heksher.settings.compiling import CompileOptions, compile_rule_set
 from heksher.settings.context import default_source
 from heksher.settings.explaining import FeatureSource
@@ -186,3 +186,39 @@ def test_mistakes_are_those_of_get(registry: Registry) -> None:
         setting.explain(usr="x")
     with pytest.raises(LookupError, match="'user'"):
         setting.explain()
+
+
+def test_value_that_a_validator_refused_leaves_no_coercion_behind(
+    publish: Publish, registry: Registry
+) -> None:
+    setting = Setting("s", HeksherSequence(int), ["user"], (1,), registry=registry)
+    setting.add_validator(not_the_nine)
+
+    publish(setting, [(1, [["user", "x"]], [5])])
+    publish(setting, [(1, [["user", "x"]], [9, "x"])])
+
+    explained = setting.explain(user="x")
+    assert explained.value == (5,)
+    assert explained.coercions == ()
+
+
+@pytest.mark.parametrize("refused", [[9], None], ids=["by a validator", "by its type"])
+def test_coerced_value_that_stands_in_for_a_refused_one_keeps_its_coercion(
+    publish: Publish, registry: Registry, refused: Any
+) -> None:
+    setting = Setting("s", HeksherSequence(int), ["user"], (1,), registry=registry)
+    setting.add_validator(not_the_nine)
+
+    publish(setting, [(1, [["user", "x"]], [5, "x"])], default=[6, "x"])
+    publish(setting, [(1, [["user", "x"]], refused)], default=refused)
+
+    for user, value in (("x", (5,)), ("y", (6,))):
+        explained = setting.explain(user=user)
+        assert explained.value == value
+        assert [one.path for one in explained.coercions] == ["$[1]"]
+
+
+def not_the_nine(value: Any, _rule: Any, _setting: Any) -> Any:
+    if 9 in value:  # as it is called
+        raise ValueError
+    return value

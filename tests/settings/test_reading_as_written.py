@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass
 from enum import Enum
 from itertools import count
@@ -24,13 +25,17 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from heksher import InvalidSetting, Setting, SettingsModel, bind_context
+from heksher.settings.comparing import identical
 from heksher.settings.context import default_source
+from heksher.settings.frozen import FrozenDict
 from heksher.settings.rules import Origin, RuleSet
 from heksher.settings.state import Snapshot
 from heksher.settings.types import decoder_of
 from heksher.settings.values import Rejected
 
 if TYPE_CHECKING:
+    from conftest import Publish
+
     from heksher.settings.registry import Registry
     from heksher.settings.values import Coercion
 
@@ -181,3 +186,70 @@ def test_explaining_takes_no_positional_argument_as_reading_does(registry: Regis
 
     with pytest.raises(TypeError, match="positional"):
         setting.explain("x", user="a")
+
+
+def ten_more_from_ten(value: int) -> int:
+    return value + 10 if value >= 10 else value  # not the same when done twice
+
+
+@pytest.mark.parametrize(
+    ("annotation", "default", "raw", "returned", "read"),
+    [
+        (Annotated[int, AfterValidator(ten_more_from_ten)], 1, 2, 20, 20),
+        (Sequence[Annotated[int, AfterValidator(ten_more_from_ten)]], [1], [2], [20], (20,)),
+        (
+            Mapping[str, Annotated[int, AfterValidator(ten_more_from_ten)]],
+            {"a": 1},
+            {"a": 2},
+            {"a": 20},
+            FrozenDict({"a": 20}),
+        ),
+        (Annotated[Sequence[int], Field(min_length=1)], [1], [2], [20], (20,)),
+        (float, 1.0, 2.0, 20, 20.0),
+    ],
+    ids=["scalar", "sequence", "mapping", "constrained", "float"],
+)
+def test_what_an_added_validator_returns_is_read_as_it_is(
+    annotation: Any,
+    default: Any,
+    raw: Any,
+    returned: Any,
+    read: Any,
+    publish: Publish,
+    registry: Registry,
+) -> None:
+    setting = declared(annotation, default, registry)
+    setting.add_validator(lambda _value, _rule, _setting: returned)
+
+    publish(setting, [(1, [["user", "x"]], raw)])
+
+    assert identical(setting.get(user="x"), read)
+
+
+def test_what_an_added_validator_returns_still_keeps_to_the_constraints(
+    publish: Publish, registry: Registry
+) -> None:
+    setting = declared(Annotated[int, Field(ge=0)], 1, registry)
+    setting.add_validator(lambda value, _rule, _setting: -value)
+
+    rule_set = publish(setting, [(1, [["user", "x"]], 2)], default=0)
+
+    assert setting.get(user="x") == 0
+    assert "returned what the setting cannot have" in rule_set.rejections[0].reason
+
+
+class Explosive(list[int]):
+    def __iter__(self) -> Any:
+        raise RuntimeError("boom")
+
+
+def test_value_that_raises_when_it_is_walked_through_costs_its_own_rule_only(
+    publish: Publish, registry: Registry
+) -> None:
+    setting = declared(list[int], [1], registry)
+    setting.add_validator(lambda value, rule, _setting: Explosive([1]) if rule else value)
+
+    rule_set = publish(setting, [(1, [["user", "x"]], [2])], default=[3])
+
+    assert setting.get(user="x") == [3]
+    assert "RuntimeError" in rule_set.rejections[0].reason
