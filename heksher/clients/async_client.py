@@ -163,7 +163,19 @@ class AsyncHeksherClient(HeksherClient):
             await self._sleep(self._upkeep.delay())
             self._wake.clear()
             self._served, self._waiting = self._waiting, []
-            self._settle(await self._refresh(thorough=bool(self._served)))
+            try:
+                error = await self._refresh(thorough=bool(self._served))
+            except asyncio.CancelledError:
+                raise
+            except BaseException as raised:
+                if isinstance(raised, (KeyboardInterrupt, SystemExit)):
+                    raise
+                # Such as what pytest.fail() raises, from a callback: nothing may end the updates.
+                error = ServiceError(
+                    f"the update was ended by {type(raised).__name__}, from a callback"
+                )
+                self._upkeep.failed(error)
+            self._settle(error)
 
     def _settle(self, error: Exception | None) -> None:
         served, self._served = self._served, []

@@ -102,7 +102,7 @@ class HeksherClient:
         else:
             self._call("on_update_error", self.on_update_error, error)
 
-    def set_defaults(self, **features: str | ContextVar[str] | Callable[[], str | None]) -> None:
+    def set_defaults(self, /, **features: str | ContextVar[str] | Callable[[], str | None]) -> None:
         """Give context features the values that they have where a call gives none.
 
         Calls add up; the last one for a feature wins. Takes effect at once, unless another client
@@ -117,7 +117,7 @@ class HeksherClient:
         """
         self._upkeep.set_defaults(self, dict(features))
 
-    def track_contexts(self, **context_values: Tracked) -> None:
+    def track_contexts(self, /, **context_values: Tracked) -> None:
         """Use only rules of which every condition is tracked, and fetch no others if possible.
 
         Until something is tracked, all rules are used. Calls add up; after the start they take

@@ -107,6 +107,12 @@ class Session:
             return True
         if self._is_degraded_due:
             return True
+        if thorough and any(
+            standing is not None and standing.reads_local_default(setting)
+            for standing, setting in zip(standings, declared, strict=True)
+        ):
+            # A newer version of another program shows in the list alone, if its default is equal.
+            return True
         refused = any(standing is not None and standing.refusal for standing in standings)
         return refused and (thorough or self.is_retry_due)
 

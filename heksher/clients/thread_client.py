@@ -191,7 +191,9 @@ class ThreadHeksherClient(HeksherClient):
         with self._news:
             self._news.wait_for(lambda: self._is_woken, seconds)
             self._is_woken = False
-            self._served, self._waiting = self._waiting, []
+            # Added, since those that close() is about to tell stand there already.
+            self._served += self._waiting
+            self._waiting = []
             return self._state is ClientState.STARTED
 
     def _wake(self) -> None:

@@ -27,6 +27,7 @@ from heksher import (
     Setting,
     UnexpectedResponse,
 )
+from heksher.server import create_app
 from heksher.settings.registry import Registry
 from heksher.settings.state import Source
 
@@ -1416,3 +1417,48 @@ async def test_failure_keeps_no_answer_alive(
 
         assert dropped() is None
         assert "500" in str(client.status.last_error)
+
+
+class Outcome(BaseException):
+    """As pytest's own outcomes are: no `Exception`."""
+
+
+async def test_callback_that_raises_what_is_no_exception_ends_no_updates(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    registry = Registry()
+    setting = Setting[int]("w", configurable_features=["user"], default_value=1, registry=registry)
+    app = create_app(context_features=["user"])
+    transport = httpx.ASGITransport(app)
+    async with (
+        httpx.AsyncClient(transport=transport, base_url="http://h") as api,
+        httpx.AsyncClient(transport=transport) as http_client,
+        AsyncHeksherClient(
+            "http://h", 60, ["user"], http_client=http_client, registry=registry
+        ) as client,
+    ):
+
+        def fail(_changed: object) -> None:
+            raise Outcome
+
+        remove = client.on_change(fail)
+        body = {"setting": "w", "feature_values": {"user": "u"}, "value": 5}
+        rule = (await api.post("/api/v1/rules", json=body)).json()["rule_id"]
+        with pytest.raises(ServiceError, match="Outcome"):
+            await client.reload()
+        remove()
+        await api.put(f"/api/v1/rules/{rule}/value", json={"value": 6})
+        await client.reload()
+
+    assert setting.get(user="u") == 6
+
+
+async def test_feature_called_self_has_a_default_and_is_tracked() -> None:
+    registry = Registry()
+    client = AsyncHeksherClient("http://h", 60, ["self"], registry=registry)
+
+    client.set_defaults(self="x")
+    client.track_contexts(self="x")
+
+    setting = Setting[int]("s", configurable_features=["self"], default_value=1, registry=registry)
+    assert setting.get() == 1
