@@ -9,7 +9,12 @@ from inspect import get_annotations
 from threading import RLock
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, PydanticUndefinedAnnotation
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PydanticSchemaGenerationError,
+    PydanticUndefinedAnnotation,
+)
 
 from heksher.exceptions import (
     InvalidSetting,
@@ -25,6 +30,9 @@ from heksher.settings.model_plan import ModelDeclaration, ModelPlan, plan_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from contextlib import AbstractContextManager
+
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
 
     from heksher.settings.registry import Registry
     from heksher.settings.setting import Setting
@@ -167,6 +175,20 @@ class SettingsModel(_Model):
             cls._declaration.registry.declare_later(cls._complete)
 
     @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: type[BaseModel], handler: GetCoreSchemaHandler, /
+    ) -> CoreSchema:
+        """Return what pydantic makes of the fields; what it knows no way with is named."""
+        try:
+            return handler(source)
+        except PydanticSchemaGenerationError as error:
+            reason = str(error).partition("\n")[0].partition(" Set `arbitrary")[0]
+            raise InvalidSetting(
+                f"{cls.__name__} has a field that pydantic has no type for: {reason} Use Sequence[T]"
+                " for any sequence, and a type that pydantic knows for all else"
+            ) from None
+
+    @classmethod
     def _is_declared(cls) -> bool:
         is_generic = bool(cls.__pydantic_generic_metadata__["parameters"])
         return cls._declaration.prefix is not None and not is_generic
@@ -206,7 +228,7 @@ class SettingsModel(_Model):
             ) from None
 
     @classmethod
-    def get(cls, **context: str | None) -> Self:
+    def get(cls, /, **context: str | None) -> Self:
         """Return the instance for a context: given here, else bound, else the client's defaults.
 
         All fields are read from one published state. The call is not checked by type checkers.
@@ -219,7 +241,7 @@ class SettingsModel(_Model):
         return instance
 
     @classmethod
-    def override(cls, **values: Any) -> AbstractContextManager[object]:
+    def override(cls, /, **values: Any) -> AbstractContextManager[object]:
         """Read these values of fields until the `with` block ends, in this task or thread only.
 
         Args:

@@ -130,8 +130,8 @@ class Instances:
             for step in path[:-1]:
                 inner = inner.setdefault(step, {})
             inner[path[-1]] = value
-        # By alias alone, whatever the model's configuration allows besides.
-        return freeze(self._model.model_validate(by_key, by_alias=True, by_name=False))
+        # All are there by alias; by name too, since TypedDicts in the values have names as keys.
+        return freeze(self._model.model_validate(by_key, by_alias=True, by_name=True))
 
     def _report(self, error: Exception, content: Any, given: Mapping[str, Any]) -> None:
         """Log once that values do not go together, and which rules they are from."""

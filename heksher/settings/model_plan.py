@@ -16,6 +16,8 @@ from heksher.settings.model_reading import model_reader_factory
 from heksher.settings.reading import unexpected_argument
 from heksher.settings.setting import Setting
 from heksher.settings.state import fill_in
+from heksher.settings.types import check_within
+from heksher.settings.values import Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -123,6 +125,11 @@ def plan_of(model: type[BaseModel], declaration: ModelDeclaration) -> ModelPlan:
             f"{model.__name__} has frozen=False, so a reader could change what all others read:"
             " leave that out"
         )
+    if model.model_config.get("use_enum_values"):
+        raise InvalidSetting(
+            f"{model.__name__} has use_enum_values=True, so that a field would read otherwise than its"
+            " setting: leave that out"
+        )
     if declaration.configurable_features is None:
         raise InvalidSetting(
             f"{model.__name__} has no context features: give it configurable_features=[...]"
@@ -202,6 +209,9 @@ def _declared(
             registry=declaration.registry,
             location=declaration.location,
         )
+        check_within(field.annotation)
     except InvalidSetting as error:
         raise type(error)(f"field {field.name!r} of {model.__name__}: {error}") from None
+    except Rejected as rejected:
+        raise InvalidSetting(f"field {field.name!r} of {model.__name__}: {rejected}") from None
     return setting

@@ -68,7 +68,15 @@ class RecordDecoder(Decoder):
         decoders: Their decoders, by key.
     """
 
-    __slots__ = ("_adapter", "_decoders", "_fields", "_names", "_record")
+    __slots__ = (
+        "_adapter",
+        "_decoders",
+        "_fields",
+        "_forbids",
+        "_key_of",
+        "_reads_names",
+        "_record",
+    )
 
     def __init__(
         self, record: Any, record_fields: Sequence[RecordField], decoders: Mapping[str, Decoder]
@@ -76,7 +84,16 @@ class RecordDecoder(Decoder):
         super().__init__(MappingType(_one_type(record, decoders)), f"a {record.__name__}")
         self._record = record
         self._fields = {field.key: field for field in record_fields}
-        self._names = frozenset([field.name for field in record_fields])
+        self._key_of = {field.name: field.key for field in record_fields}
+        for name, key in self._key_of.items():
+            if key != name and key in self._key_of:
+                raise Rejected(
+                    f"field {name} of {record.__name__} is read by the key {key}, which is the name of"
+                    " another field: use another alias"
+                )
+        config = _config(record)
+        self._reads_names = bool(config.get("validate_by_name") or config.get("populate_by_name"))
+        self._forbids = config.get("extra") == "forbid"
         self._decoders = decoders
         self._adapter: TypeAdapter[Any] = adapter_of(record)
 
@@ -85,27 +102,37 @@ class RecordDecoder(Decoder):
         if type(raw) is not dict:
             raise Rejected(f"{kind_of(raw)} is no mapping")
         content: dict[str, Any] = {}
-        for key, item in raw.items():
-            if key in self._decoders:
-                content.update(self._decoded(key, item, coercions))
-            elif key in self._names:
-                # pydantic would read it too, and guess at its type.
-                coercions.append(Coercion(f"${key_step(key)}", "the field has another key"))
-            else:
+        for given, item in raw.items():
+            key = given if given in self._decoders else self._key_of.get(given)
+            if key is None:
                 # What becomes of an unknown key is for the record's own configuration to say.
-                content[key] = item
+                content[given] = item
+            elif key == given or (self._reads_names and key not in raw):
+                content.update(self._decoded(key, given, item, coercions))
+            elif self._forbids:
+                raise Rejected(f"the field has another key, {key}", key_step(given))
+            else:
+                coercions.append(
+                    Coercion(f"${key_step(given)}", f"the field has another key, {key}")
+                )
         return freeze(self._validated(content, coercions))
 
-    def _decoded(self, key: str, item: Json, coercions: list[Coercion]) -> list[tuple[str, Any]]:
-        found = salvage(self._decoders[key], [(key, key_step(key), item)], coercions)
+    def _decoded(
+        self, key: str, given: str, item: Json, coercions: list[Coercion]
+    ) -> list[tuple[str, Any]]:
+        found = salvage(self._decoders[key], [(key, key_step(given), item)], coercions)
         if not found and self._fields[key].required:
             raise Rejected(coercions[-1].reason, coercions[-1].path[1:])
         return found
 
+    def _validate(self, content: dict[str, Any]) -> Any:
+        # By names too: what is within is decoded already, so TypedDicts in it have them as keys.
+        return self._adapter.validate_python(content, by_alias=True, by_name=True)
+
     def _validated(self, content: dict[str, Any], coercions: list[Coercion]) -> Any:
         """Validate the whole, without the optional fields that its constraints refuse."""
         try:
-            return validated(lambda: self._adapter.validate_python(content))
+            return validated(lambda: self._validate(content))
         except Rejected:
             refused = self._refused_fields(content)
             if not refused:
@@ -113,16 +140,17 @@ class RecordDecoder(Decoder):
             for key, reason in refused.items():
                 del content[key]
                 coercions.append(Coercion(f"${key_step(key)}", reason))
-        return validated(lambda: self._adapter.validate_python(content))
+        return validated(lambda: self._validate(content))
 
     def _refused_fields(self, content: dict[str, Any]) -> dict[str, str]:
         """Return why the record refuses fields that it can do without, by their keys."""
         reasons: dict[str, str] = {}
         try:
-            self._adapter.validate_python(content)
+            self._validate(content)
         except ValidationError as error:
-            for key, reason in refusals(error):
-                if key in self._fields and not self._fields[key].required:
+            for place, reason in refusals(error):
+                key = self._key_of.get(place, place)
+                if key in content and key in self._fields and not self._fields[key].required:
                     reasons.setdefault(key, reason)
         except Exception:  # noqa: BLE001  # a user's validator may raise anything
             return {}
@@ -236,7 +264,7 @@ def dataclass_fields(cls: Any) -> list[RecordField]:
     Raises:
         Rejected: It is not frozen, keeps unknown keys, or has a field that its constructor lacks.
     """
-    config = getattr(cls, "__pydantic_config__", {})
+    config = _config(cls)
     if not (cls.__dataclass_params__.frozen or config.get("frozen")):
         raise Rejected(
             f"{cls.__name__} is not frozen, so a reader could change the setting for all others:"
@@ -268,8 +296,10 @@ def typed_dict_fields(cls: Any) -> list[RecordField]:
     Raises:
         Rejected: It keeps unknown keys.
     """
-    if getattr(cls, "__pydantic_config__", {}).get("extra") == "allow":
+    config = _config(cls)
+    if config.get("extra") == "allow":
         raise Rejected(f'{cls.__name__} has extra="allow": use "ignore" or "forbid"')
+    _check_keys(config, cls)
     hints = _hints(cls)
     for key, hint in hints.items():
         _check_no_alias(cls, key, hint, None)
@@ -288,6 +318,12 @@ def _unqualified(hint: Any, *, required: bool) -> tuple[Any, bool]:
         required = required if qualifier is ReadOnly else qualifier is Required
         (hint,) = get_args(hint)
     return hint, required
+
+
+def _config(record: Any) -> Mapping[str, Any]:
+    attribute = "model_config" if issubclass(record, BaseModel) else "__pydantic_config__"
+    config: Mapping[str, Any] = getattr(record, attribute, {})
+    return config
 
 
 def _check_keys(config: Mapping[str, Any], record: Any) -> None:

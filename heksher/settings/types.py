@@ -124,6 +124,15 @@ def decoder_of(annotation: Any, namespace: Namespace | None = None) -> Decoder:
     return primitive or _Builder(namespace or Namespace({}, {})).build(annotation)
 
 
+def check_within(annotation: Any) -> None:
+    """Check that pydantic reads *annotation* in a model's field as its decoder does.
+
+    Raises:
+        Rejected: It does not; the reason says what to use instead.
+    """
+    _Builder(Namespace({}, {}), constrained=False).build(annotation)
+
+
 def _primitive(annotation: Any) -> Decoder | None:
     return _PRIMITIVES.get(annotation) if isinstance(annotation, type) else None
 
@@ -169,7 +178,24 @@ class _Builder:
             return decoder
         if isinstance(decoder, TextDecoder):
             return TextDecoder(Annotated[(inner, *acting)], decoder.python)
-        return ConstrainedDecoder(decoder, Annotated[(_shape(inner), *acting)])
+        return ConstrainedDecoder(decoder, Annotated[(self._shape(inner), *acting)])
+
+    def _shape(self, annotation: Any) -> Any:
+        """Return *annotation* as what is read, with `Any` for all that is decoded already."""
+        annotation = self._plainly(annotation)
+        origin = get_origin(annotation)
+        if origin is Annotated:
+            return self._shape(get_args(annotation)[0])
+        if isinstance(origin, TypeAliasType):
+            return self._shape(origin.__value__[get_args(annotation)])
+        if origin in _SEQUENCES:
+            return list[Any] if _SEQUENCES[origin][0] is FrozenList else tuple[Any, ...]
+        if origin in _SETS:
+            return set[Any] if _SETS[origin][0] is FrozenSet else frozenset[Any]
+        if origin in _MAPPINGS:
+            return dict[str, Any]
+        is_record = is_typeddict(annotation) or isinstance(annotation, SettingType)
+        return Any if is_record else annotation
 
     def _plainly(self, annotation: Any) -> Any:
         """Return *annotation* without the names that it goes by."""
@@ -241,6 +267,11 @@ class _Builder:
             self._refuse_bare_container(origin)
         if origin is tuple:
             return self._tuple(args)
+        if origin is collections.abc.Iterable and not self._constrained:
+            raise Rejected(
+                "pydantic reads an Iterable[T] in a record or model as what can be walked through"
+                " once: use Sequence[T]"
+            )
         if origin in _SEQUENCES:
             make, accepts = _SEQUENCES[origin]
             return SequenceDecoder(self.build(args[0]), make, accepts=accepts)
@@ -317,18 +348,6 @@ def _check_hashable(element: Decoder) -> None:
             raise Rejected("its elements cannot be hashed: use list[...] for the set") from None
         except Rejected:
             continue
-
-
-def _shape(annotation: Any) -> Any:
-    """Return *annotation* as what is read, with `Any` for its elements: they are decoded already."""
-    origin = get_origin(annotation)
-    if origin in _SEQUENCES:
-        return list[Any] if _SEQUENCES[origin][0] is FrozenList else tuple[Any, ...]
-    if origin in _SETS:
-        return set[Any] if _SETS[origin][0] is FrozenSet else frozenset[Any]
-    if origin in _MAPPINGS:
-        return dict[str, Any]
-    return annotation
 
 
 def _name(annotation: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence  # read by pydantic
 from dataclasses import InitVar, dataclass
 from enum import Enum
 from itertools import count
@@ -22,7 +22,8 @@ from pydantic import (
     RootModel,
     SecretStr,
 )
-from typing_extensions import TypedDict
+from pydantic.alias_generators import to_camel
+from typing_extensions import TypeAliasType, TypedDict
 
 from heksher import InvalidSetting, Setting, SettingsModel, bind_context
 from heksher.settings.comparing import identical
@@ -48,6 +49,36 @@ class ByName(BaseModel):
 class ByEither(BaseModel):
     model_config = ConfigDict(frozen=True, populate_by_name=True)
     a: int = Field(0, alias="A")
+
+
+class ByAlias(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    a: int = Field(0, alias="A")
+
+
+class Swapped(BaseModel):
+    model_config = ConfigDict(frozen=True)
+    a: int = Field(0, alias="b")
+    b: int = Field(0, alias="a")
+
+
+class Plain(TypedDict, total=False):
+    my_key: int
+
+
+class Camel(TypedDict):
+    __pydantic_config__ = ConfigDict(alias_generator=to_camel)  # type: ignore[misc]
+    my_key: int
+
+
+class CamelOutside(BaseModel):
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel)
+    a_b: Plain
+
+
+class Walked(BaseModel):
+    model_config = ConfigDict(frozen=True)
+    x: Iterable[int] = (1,)
 
 
 class Root(RootModel[str]):
@@ -253,3 +284,109 @@ def test_value_that_raises_when_it_is_walked_through_costs_its_own_rule_only(
 
     assert setting.get(user="x") == [3]
     assert "RuntimeError" in rule_set.rejections[0].reason
+
+
+@pytest.mark.parametrize(
+    ("record", "raw", "reason"),
+    [
+        (ByEither, {"a": 3}, None),
+        (ByEither, {"a": 3, "A": 4}, "the field has another key, A @ $.a"),
+        (ByAlias, {"a": 3}, "the field has another key, A @ $.a"),
+        (ByAlias, {"b": 3}, "Extra inputs are not permitted @ $.b"),
+    ],
+    ids=["name", "both", "unread", "unknown"],
+)
+def test_record_is_read_by_the_keys_that_its_configuration_names(
+    record: Any, raw: Any, reason: str | None
+) -> None:
+    decoder = decoder_of(record)
+
+    if reason is None:
+        assert decoder.decode(raw, []).a == 3
+    elif record is ByAlias:
+        with pytest.raises(Rejected) as rejected:
+            decoder.decode(raw, [])
+        assert str(rejected.value) == reason
+    else:
+        coercions: list[Coercion] = []
+        assert decoder.decode(raw, coercions).a == 4
+        assert [str(one) for one in coercions] == [reason]
+
+
+def test_alias_generator_of_the_outer_record_loses_no_key_of_a_typed_dict(
+    registry: Registry,
+) -> None:
+    default = CamelOutside.model_validate({"aB": {"myKey": 1}})
+
+    setting = declared(CamelOutside, default, registry)
+
+    assert setting.get(user="x").a_b == {"my_key": 1}
+
+
+def test_alias_generator_of_a_typed_dict_is_refused() -> None:
+    with pytest.raises(Rejected, match="alias_generator"):
+        decoder_of(Camel)
+
+
+def test_alias_that_is_the_name_of_another_field_is_refused() -> None:
+    with pytest.raises(Rejected, match="the name of another field"):
+        decoder_of(Swapped)
+
+
+@pytest.mark.parametrize("annotation", [Walked, Sequence[Walked]], ids=["field", "element"])
+def test_iterable_that_could_be_read_once_only_is_refused_in_a_record(annotation: Any) -> None:
+    with pytest.raises(Rejected, match=r"use Sequence\[T\]"):
+        decoder_of(annotation)
+
+
+def test_iterable_that_could_be_read_once_only_is_refused_in_a_model(registry: Registry) -> None:
+    with pytest.raises(InvalidSetting, match=r"field 'x' of M: .* use Sequence\[T\]"):
+
+        class M(SettingsModel, prefix="m", configurable_features=["user"], registry=registry):
+            x: dict[str, Iterable[int]] = {"a": [1]}  # noqa: RUF012  # pydantic copies it
+
+
+def test_type_that_pydantic_does_not_know_is_an_error_that_names_the_model(
+    registry: Registry,
+) -> None:
+    with pytest.raises(
+        InvalidSetting, match=r"M has a field that .*Collection.* Use Sequence\[T\]"
+    ):
+
+        class M(SettingsModel, prefix="m", configurable_features=["user"], registry=registry):
+            x: Collection[int] = (1,)
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        Annotated[Iterable[int], Field(min_length=1)],
+        Annotated[TypeAliasType("Some", Annotated[Iterable[int], Field(min_length=1)]), Field(max_length=3)],
+    ],
+    ids=["plain", "annotated twice"],
+)  # fmt: skip
+def test_constrained_iterable_is_read_as_a_tuple(annotation: Any) -> None:
+    assert decoder_of(annotation).decode([1, 2], []) == (1, 2)
+
+
+def test_model_that_reads_the_values_of_enums_is_refused(registry: Registry) -> None:
+    with pytest.raises(InvalidSetting, match="use_enum_values"):
+
+        class M(
+            SettingsModel,
+            prefix="m",
+            configurable_features=["user"],
+            registry=registry,
+            use_enum_values=True,
+        ):
+            x: Feature = Feature.USER
+
+
+def test_context_feature_may_be_called_as_the_first_parameter_of_a_method(
+    registry: Registry,
+) -> None:
+    names: dict[str, Any] = {"__annotations__": {"x": "int"}, "x": 1, "__module__": __name__}
+    make: Any = type(SettingsModel)
+    made = make("M", (SettingsModel,), names, prefix="m", context=["cls"], registry=registry)
+
+    assert SettingsModel.get.__func__(made, cls="x").x == 1  # type: ignore[attr-defined]
