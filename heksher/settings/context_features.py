@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
+import sys
+from contextlib import suppress
 from inspect import get_annotations
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, Final, dataclass_transform
@@ -100,7 +103,7 @@ def _own_features(features: _FeaturesType) -> list[str]:
                 f"{feature!r} in {name} is a word of Python's, so no call could give it by keyword:"
                 " declare settings with a list of names instead"
             )
-        if annotation not in _ANNOTATIONS:
+        if not _is_feature_value(annotation, features.__module__):
             raise InvalidContext(
                 f"{feature!r} in {name} is annotated {annotation!r}: context features are str, or"
                 " str | None where a call may say that there is none"
@@ -117,6 +120,15 @@ def _own_features(features: _FeaturesType) -> list[str]:
             )
         own.append(feature)
     return own
+
+
+def _is_feature_value(annotation: Any, module: str) -> bool:
+    if isinstance(annotation, str):
+        names = vars(sys.modules.get(module, builtins))
+        with suppress(Exception):
+            # It is text under `from __future__ import annotations`; any name may stand in it.
+            annotation = eval(annotation, dict(names))  # noqa: S307  # as typing does
+    return annotation in _ANNOTATIONS
 
 
 def _checked(features: Any, given: dict[str, Any]) -> dict[str, Any]:

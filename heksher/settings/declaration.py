@@ -212,6 +212,11 @@ def check_value(setting_name: str, decoder: Decoder, value: Any, *, what: str) -
         ) from None
     except RecursionError:
         raise Rejected(f"the {what} of setting {setting_name!r} is nested too deeply") from None
+    except Exception as error:  # noqa: BLE001  # a user's class may raise anything
+        raise Rejected(
+            f"the {what} of setting {setting_name!r} cannot be read as {decoder.python}: that raised"
+            f" {type(error).__name__}"
+        ) from None
     return frozen, raw
 
 

@@ -128,7 +128,7 @@ class Resolution(Generic[T_co]):
         """
         return {
             "setting": self.setting_name,
-            "value": to_jsonable_python(self.value, fallback=str),
+            "value": _jsonable(self.value),
             "origin": self.origin.value,
             "rule_id": self.rule_id,
             "conditions": dict(self.conditions),
@@ -138,7 +138,7 @@ class Resolution(Generic[T_co]):
             ],
             "context": {
                 one.feature: {
-                    "value": to_jsonable_python(one.value, fallback=str),
+                    "value": _jsonable(one.value),
                     "source": one.source.value,
                 }
                 for one in self.context
@@ -151,6 +151,13 @@ class Resolution(Generic[T_co]):
             "source": self.source.value,
             "age": self.age,
         }
+
+
+def _jsonable(value: object) -> Any:
+    try:
+        return to_jsonable_python(value, fallback=str)
+    except Exception:  # noqa: BLE001  # bytes that are no text, or a user's own class
+        return repr(value)
 
 
 def explain(

@@ -75,12 +75,15 @@ class HeksherEnum(_DecodedType[E]):
     """`Enum[...]` of the values of an `Enum` class, read as its members.
 
     Raises:
-        InvalidSettingType: A member's value is no int, float, str or bool, or there is none.
+        InvalidSettingType: It is no `Enum` class, a member's value is no int, float, str or bool,
+            or there is none.
     """
 
     def __init__(self, enum_type: type[E]) -> None:
         super().__init__(
-            lambda: EnumDecoder(enum_options(enum_type), f"a member of {enum_type.__name__}")
+            lambda: EnumDecoder(
+                enum_options(_subclass(enum_type, Enum)), f"a member of {enum_type.__name__}"
+            )
         )
 
 
@@ -88,11 +91,11 @@ class HeksherFlags(_DecodedType[F]):
     """`Flags[...]` of the member names of a `Flag` class, read as one flag value.
 
     Raises:
-        InvalidSettingType: The class has no members.
+        InvalidSettingType: It is no `Flag` class, or has no members.
     """
 
     def __init__(self, flags_type: type[F]) -> None:
-        super().__init__(lambda: FlagDecoder(flags_type))
+        super().__init__(lambda: FlagDecoder(_subclass(flags_type, Flag)))
 
 
 class HeksherSequence(_DecodedType[tuple[Any, ...]]):
@@ -117,3 +120,14 @@ class HeksherMapping(_DecodedType[collections.abc.Mapping[str, Any]]):
         super().__init__(
             lambda: MappingDecoder(decoder_of(inner), accepts=(collections.abc.Mapping,))
         )
+
+
+def _subclass(given: Any, kind: type[Enum]) -> Any:
+    """Return *given* if it is a subclass of *kind*.
+
+    Raises:
+        Rejected: It is not.
+    """
+    if not (isinstance(given, type) and issubclass(given, kind)):
+        raise Rejected(f"{given!r} is no class of {kind.__name__}: give one")
+    return given

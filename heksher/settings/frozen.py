@@ -8,7 +8,9 @@ methods (`heapq.heappush`, `list.append(value, 1)`) is not stopped.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
+from types import MemberDescriptorType
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel
@@ -175,6 +177,21 @@ def _frozen_dataclass(instance: Any) -> Any:
     frozen = object.__new__(cls)
     for name, value in getattr(instance, "__dict__", {}).items():
         object.__setattr__(frozen, name, value)
+    for slot in _slots(cls):
+        # One that is no field may never have been filled.
+        with suppress(AttributeError):
+            slot.__set__(frozen, slot.__get__(instance))
     for field in fields(instance):
         object.__setattr__(frozen, field.name, freeze(getattr(instance, field.name)))
     return frozen
+
+
+def _slots(cls: type) -> list[Any]:
+    """Return the slots of a class and those above it, whether they are fields or not."""
+    return [
+        member
+        for above in cls.__mro__
+        if "__slots__" in vars(above)
+        for member in vars(above).values()
+        if isinstance(member, MemberDescriptorType)
+    ]

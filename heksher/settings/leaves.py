@@ -127,6 +127,11 @@ class ConstrainedDecoder(Decoder):
         self._inner = inner
         self._adapter: TypeAdapter[Any] = adapter_of(annotation)
 
+    @property
+    @override
+    def in_parts(self) -> bool:
+        return self._inner.in_parts
+
     @override
     def decode(self, raw: Json, coercions: list[Coercion]) -> Any:
         value = self._inner.decode(raw, coercions)

@@ -85,6 +85,7 @@ def _fields(
         containing: The models that it is in, and itself.
         defaults: The instance that it has by default, if the field that it is in says so.
     """
+    so_far: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         check_field_name(name, model.__name__)
         key = _key(name, field, model)
@@ -92,7 +93,11 @@ def _fields(
         shown = ".".join([step for step, _ in place])
         setting_name = f"{prefix}.{key}" if prefix else key
         nested = field.annotation
-        default = _default(field) if defaults is None else getattr(defaults, name)
+        if defaults is None:
+            default = _default(field, so_far, shown, containing[0])
+            so_far |= {} if default is _NONE else {name: default}
+        else:
+            default = getattr(defaults, name)
         if not _is_nested(nested):
             if default is _NONE:
                 raise InvalidSetting(
@@ -116,10 +121,16 @@ def _fields(
 _NONE: Final = object()
 
 
-def _default(field: FieldInfo) -> Any:
+def _default(field: FieldInfo, so_far: dict[str, Any], shown: str, model: type[BaseModel]) -> Any:
     if field.is_required():
         return _NONE
-    return field.get_default(call_default_factory=True, validated_data={})
+    try:
+        return field.get_default(call_default_factory=True, validated_data=so_far)
+    except Exception as error:  # noqa: BLE001  # a user's function may raise anything
+        raise InvalidSetting(
+            f"the default_factory of field {shown!r} of {model.__name__} raised"
+            f" {type(error).__name__}: it is called once, with the defaults of the fields above"
+        ) from None
 
 
 def _nested_defaults(

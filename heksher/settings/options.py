@@ -37,7 +37,10 @@ class EnumDecoder(Decoder):
         super().__init__(_enum_type([raw for raw, _ in options]), python)
         self._of_bool = {raw: value for raw, value in options if isinstance(raw, bool)}
         self._of_other = {raw: value for raw, value in options if not isinstance(raw, bool)}
-        self._raw_of = {(type(value), value): raw for raw, value in options}
+        try:
+            self._raw_of = {(type(value), value): raw for raw, value in options}
+        except TypeError:
+            raise Rejected("its members cannot be hashed: leave __eq__ and __hash__ out") from None
 
     @property
     def raw_options(self) -> list[Json]:
@@ -68,9 +71,14 @@ class FlagDecoder(Decoder):
         # Iterating gives the single bits; names of combinations and of zero say nothing new.
         self._members = {str(member.name): member for member in flags}
         if not self._members:
-            raise Rejected(f"{flags.__name__} has no members: give it at least one flag")
+            raise Rejected(f"{flags.__name__} has no member of a single bit: give it at least one")
         super().__init__(FlagsType.of(self._members), f"a {flags.__name__}")
         self._flags = flags
+
+    @property
+    @override
+    def in_parts(self) -> bool:
+        return True
 
     @override
     def decode(self, raw: Json, coercions: list[Coercion]) -> Flag:
@@ -88,7 +96,10 @@ class FlagDecoder(Decoder):
             raise Rejected(f"{type(value).__name__} is not {self.python}")
         names = [name for name, member in self._members.items() if member & value]
         if self.decode(names, []) != value:
-            raise Rejected(f"the value has bits that no member of {self._flags.__name__} names")
+            raise Rejected(
+                f"the value has bits that no member of {self._flags.__name__} has alone: give each"
+                " bit a member of its own"
+            )
         return sorted(names, key=json_text)
 
 
@@ -111,6 +122,11 @@ class OptionSetDecoder(Decoder):
         self._option = option
         self._make = make
         self._accepts = accepts
+
+    @property
+    @override
+    def in_parts(self) -> bool:
+        return True
 
     @override
     def decode(self, raw: Json, coercions: list[Coercion]) -> Any:

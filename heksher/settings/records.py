@@ -97,6 +97,11 @@ class RecordDecoder(Decoder):
         self._decoders = decoders
         self._adapter: TypeAdapter[Any] = adapter_of(record)
 
+    @property
+    @override
+    def in_parts(self) -> bool:
+        return True
+
     @override
     def decode(self, raw: Json, coercions: list[Coercion]) -> Any:
         if type(raw) is not dict:
@@ -120,7 +125,8 @@ class RecordDecoder(Decoder):
     def _decoded(
         self, key: str, given: str, item: Json, coercions: list[Coercion]
     ) -> list[tuple[str, Any]]:
-        found = salvage(self._decoders[key], [(key, key_step(given), item)], coercions)
+        parts = [(key, item)]
+        found = salvage(self._decoders[key], parts, lambda _: key_step(given), coercions)
         if not found and self._fields[key].required:
             raise Rejected(coercions[-1].reason, coercions[-1].path[1:])
         return found
@@ -272,6 +278,13 @@ def dataclass_fields(cls: Any) -> list[RecordField]:
         )
     if config.get("extra") == "allow":
         raise Rejected(f'{cls.__name__} has extra="allow": use "ignore" or "forbid"')
+    try:
+        object.__new__(cls)
+    except TypeError:
+        raise Rejected(
+            f"{cls.__name__} is abstract, or inherits from a class that is more than its fields, such"
+            " as Exception: write a dataclass without that"
+        ) from None
     if any(field._field_type is _INITVAR for field in cls.__dataclass_fields__.values()):
         raise Rejected(f"{cls.__name__} has an InitVar, which is not there to be written: leave it")
     _check_keys(config, cls)

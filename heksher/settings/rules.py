@@ -171,7 +171,12 @@ class RuleSet(Generic[T]):
 
     def matching(self, values: Sequence[Any]) -> list[CompiledRule]:
         """Return the rules that match feature values by position; the first one applies."""
-        texts = [str.__str__(value) if isinstance(value, str) else None for value in values]
+        texts = [value if isinstance(value, str) else None for value in values]
+        try:
+            hash(tuple(texts))
+        except TypeError:
+            # As resolvers do for a subclass of str that cannot be hashed.
+            texts = [None if text is None else str.__str__(text) for text in texts]
         matches = []
         for tier in self.tiers:
             key = tier.key(texts)

@@ -100,7 +100,8 @@ class Setting(Generic[T, P]):
     refers to any more is neither declared nor queried.
 
     In a class body it is a descriptor: the class attribute is the setting, an instance's attribute
-    is the value for the ambient context. There, the name may be left out.
+    is the value for the ambient context. There, the name may be left out; until Python 3.12, what is
+    wrong with the attribute's name is raised as the cause of a `RuntimeError` then.
 
     Args:
         name: ASCII letters, digits, `_` and `.`.
@@ -423,7 +424,9 @@ class Setting(Generic[T, P]):
 
     def __set_name__(self, owner: type, attribute: str) -> None:
         if not self._is_declared:
-            self._declare(check_name(attribute))
+            name = check_name(attribute)
+            self.alias = check_alias(name, self.alias)
+            self._declare(name)
 
     @overload
     def __get__(self, instance: None, owner: type | None = None) -> Setting[T, P]: ...
@@ -457,6 +460,8 @@ class Setting(Generic[T, P]):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if not self._is_declared:
+            raise UsageError("a setting is pickled by its name: give it one")
         return registries.find, (self.name,)
 
     def __repr__(self) -> str:

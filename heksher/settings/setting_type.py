@@ -90,6 +90,11 @@ class CustomDecoder(Decoder):
         super().__init__(heksher_type, f"a value of {type(custom).__name__}")
         self._custom = custom
 
+    @property
+    @override
+    def in_parts(self) -> bool:
+        return True
+
     @override
     def decode(self, raw: Json, coercions: list[Coercion]) -> Any:
         try:

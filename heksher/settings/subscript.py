@@ -15,6 +15,8 @@ class SubscriptedSetting(GenericAlias):
     def __new__(cls, origin: Any, parameters: Any) -> SubscriptedSetting:
         """Make one of *origin*, a setting class, and of the subscript."""
         arguments = parameters if isinstance(parameters, tuple) else (parameters,)
+        if not arguments:
+            raise InvalidSetting(f"{origin.__name__}[()] has no type: write {origin.__name__}[int]")
         return super().__new__(cls, origin, arguments)
 
     def __getitem__(self, parameters: Any) -> SubscriptedSetting:

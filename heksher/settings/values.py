@@ -88,6 +88,11 @@ class Decoder(ABC):
         self.type = type
         self.python = python
 
+    @property
+    def in_parts(self) -> bool:
+        """Whether a raw value may fit in part; of others, `decode` adds no coercion."""
+        return False
+
     @abstractmethod
     def decode(self, raw: Json, coercions: list[Coercion]) -> Any:
         """Return the read-only value of *raw*; add to *coercions* what had to be left out.
@@ -264,21 +269,26 @@ class SequenceDecoder(Decoder):
         self._accepts = accepts
         self._unordered = unordered
 
+    @property
+    @override
+    def in_parts(self) -> bool:
+        return True
+
     @override
     def decode(self, raw: Json, coercions: list[Coercion]) -> Any:
         if type(raw) is not list:
             raise Rejected(f"{kind_of(raw)} is no sequence")
-        decode, before = self._element.decode, len(coercions)
+        if self._element.in_parts:
+            return self._make(self._salvaged(raw, coercions))
+        decode = self._element.decode
         try:
             items = [decode(item, coercions) for item in raw]
         except Rejected:
-            del coercions[before:]
-        else:
-            if len(coercions) == before:
-                return self._make(items)
-            del coercions[before:]
-        steps = ((place, f"[{place}]", item) for place, item in enumerate(raw))
-        return self._make([item for _, item in salvage(self._element, steps, coercions)])
+            items = self._salvaged(raw, coercions)
+        return self._make(items)
+
+    def _salvaged(self, raw: list[Json], coercions: list[Coercion]) -> list[Any]:
+        return [item for _, item in salvage(self._element, enumerate(raw), _place_step, coercions)]
 
     @override
     def encode(self, value: Any) -> list[Json]:
@@ -313,21 +323,25 @@ class MappingDecoder(Decoder):
         self._element = element
         self._accepts = accepts
 
+    @property
+    @override
+    def in_parts(self) -> bool:
+        return True
+
     @override
     def decode(self, raw: Json, coercions: list[Coercion]) -> FrozenDict[str, Any]:
         if type(raw) is not dict:
             raise Rejected(f"{kind_of(raw)} is no mapping")
-        decode, before = self._element.decode, len(coercions)
+        if self._element.in_parts:
+            return self._salvaged(raw, coercions)
+        decode = self._element.decode
         try:
-            items = {key: decode(item, coercions) for key, item in raw.items()}
+            return FrozenDict({key: decode(item, coercions) for key, item in raw.items()})
         except Rejected:
-            del coercions[before:]
-        else:
-            if len(coercions) == before:
-                return FrozenDict(items)
-            del coercions[before:]
-        steps = ((key, key_step(key), item) for key, item in raw.items())
-        return FrozenDict(salvage(self._element, steps, coercions))
+            return self._salvaged(raw, coercions)
+
+    def _salvaged(self, raw: dict[str, Json], coercions: list[Coercion]) -> FrozenDict[str, Any]:
+        return FrozenDict(salvage(self._element, raw.items(), key_step, coercions))
 
     @override
     def encode(self, value: Any) -> dict[str, Json]:
@@ -353,17 +367,32 @@ class MappingDecoder(Decoder):
 
 
 def salvage(
-    decoder: Decoder, steps: Iterable[tuple[K, str, Json]], coercions: list[Coercion]
+    decoder: Decoder,
+    parts: Iterable[tuple[K, Json]],
+    step: Callable[[K], str],
+    coercions: list[Coercion],
 ) -> list[tuple[K, Any]]:
-    """Decode what fits of *steps*, each a key, its path step and its raw value; report the rest."""
+    """Decode what fits of *parts*, each a key and its raw value; report the rest.
+
+    Each part is decoded once, so that a bad one costs no more the deeper it stands.
+
+    Args:
+        decoder: Decodes each part.
+        parts: The parts.
+        step: Returns the path step to a key.
+        coercions: Where to report.
+    """
     kept: list[tuple[K, Any]] = []
-    for key, step, raw in steps:
-        inner: list[Coercion] = []
+    inner: list[Coercion] = []
+    for key, raw in parts:
         try:
             kept.append((key, decoder.decode(raw, inner)))
         except Rejected as rejected:
             inner = [Coercion(f"${rejected.path}", rejected.reason)]
-        coercions.extend(Coercion(f"${step}{one.path[1:]}", one.reason) for one in inner)
+        if inner:
+            here = step(key)
+            coercions.extend([Coercion(f"${here}{one.path[1:]}", one.reason) for one in inner])
+            inner = []
     return kept
 
 
@@ -373,6 +402,10 @@ def encode_at(decoder: Decoder, step: str, value: Any) -> Json:
         return decoder.encode(value)
     except Rejected as rejected:
         raise rejected.inside(step) from None
+
+
+def _place_step(place: int) -> str:
+    return f"[{place}]"
 
 
 def key_step(key: str) -> str:

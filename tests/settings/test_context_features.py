@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import typing  # noqa: F401  # for annotations that are text
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Union  # noqa: F401  # as above
 
 import pytest
 
@@ -178,3 +179,17 @@ def test_context_that_is_no_class_of_features_is_an_error(context: Any, registry
 
     with pytest.raises(InvalidSetting, match=r"context feature|ContextFeatures"):
         within(context, "a", default_value=1, registry=registry)
+
+
+@pytest.mark.parametrize(
+    "annotation", ["Union[str, None]", "typing.Optional[str]", "Optional[str]", "str | None"]
+)
+def test_annotation_that_is_text_may_be_spelled_in_any_way(annotation: str) -> None:
+    make: Any = type(ContextFeatures)
+    made = make(
+        "Features",
+        (ContextFeatures,),
+        {"__annotations__": {"user": annotation}, "__module__": __name__},
+    )
+
+    assert list(made) == ["user"]

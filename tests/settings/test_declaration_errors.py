@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import pickle
+from dataclasses import dataclass
+from enum import Enum, Flag
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pytest
 from ids import shown
 
-from heksher import InvalidSetting, Setting, UsageError
+from heksher import (
+    HeksherEnum,
+    HeksherFlags,
+    InvalidSetting,
+    InvalidSettingType,
+    Setting,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from heksher.settings.registry import Registry
@@ -210,3 +220,84 @@ def test_attribute_that_is_no_setting_name_is_refused(registry: Registry) -> Non
 
     with pytest.raises(InvalidSetting, match="'größe' is not a setting's name"):
         setting.__set_name__(object, "größe")
+
+
+class Unhashable(Enum):
+    A = 1
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Raised(Exception):  # noqa: N818  # no error is meant
+    code: int = 1
+
+
+class Explosive(list[int]):
+    def __iter__(self) -> Any:
+        raise RuntimeError("boom")
+
+
+class Composite(Flag):
+    READ = 1
+    BOTH = 6
+
+
+class OnlyComposite(Flag):
+    BOTH = 6
+
+
+class Plain(Enum):
+    A = 1
+
+
+@pytest.mark.parametrize(
+    ("annotation", "default", "reason"),
+    [
+        (Unhashable, Unhashable.A, "cannot be hashed"),
+        (Raised, Raised(), "such as Exception"),
+        (list[int], Explosive([1]), "RuntimeError"),
+        (Composite, Composite.BOTH, "give each bit a member of its own"),
+        (OnlyComposite, OnlyComposite.BOTH, "no member of a single bit"),
+    ],
+    ids=["unhashable enum", "exception", "walked", "composite flag", "only a composite"],
+)
+def test_class_that_no_setting_can_have_is_refused_by_the_settings_name(
+    annotation: Any, default: Any, reason: str, registry: Registry
+) -> None:
+    with pytest.raises(InvalidSetting, match=f"setting 's'.*{reason}"):
+        Setting[annotation](
+            "s", configurable_features=["user"], default_value=default, registry=registry
+        )
+
+
+@pytest.mark.parametrize("given", [int, None, Literal["a"]], ids=str)
+@pytest.mark.parametrize("explicit", [HeksherEnum, HeksherFlags])
+def test_explicit_type_of_what_is_no_enum_is_refused(explicit: Any, given: Any) -> None:
+    with pytest.raises(InvalidSettingType, match="give one"):
+        explicit(given)
+
+
+def test_explicit_flags_of_an_enum_without_bits_are_refused() -> None:
+    with pytest.raises(InvalidSettingType, match="no class of Flag"):
+        HeksherFlags(cast("Any", Plain))
+
+
+def test_empty_subscript_is_refused() -> None:
+    with pytest.raises(InvalidSetting, match=r"write Setting\[int\]"):
+        cast("Any", Setting)[()]
+
+
+def test_pickling_a_setting_without_a_name_is_refused(registry: Registry) -> None:
+    setting = Setting[int](configurable_features=["user"], default_value=1, registry=registry)
+
+    with pytest.raises(UsageError, match="give it one"):
+        pickle.dumps(setting)
+
+
+def test_alias_that_is_the_name_of_the_attribute_is_refused(registry: Registry) -> None:
+    setting = Setting[int](
+        configurable_features=["user"], default_value=1, alias="ttl", registry=registry
+    )
+
+    with pytest.raises(InvalidSetting, match="its own name as alias"):
+        setting.__set_name__(type, "ttl")

@@ -222,3 +222,40 @@ def not_the_nine(value: Any, _rule: Any, _setting: Any) -> Any:
     if 9 in value:  # as it is called
         raise ValueError
     return value
+
+
+def test_explanation_of_bytes_that_are_no_text_is_still_json(registry: Registry) -> None:
+    setting: Any = Setting("s", int, ["user"], 1, registry=registry)
+
+    explained = setting.explain(user=b"\xff").as_dict()
+
+    assert json.loads(json.dumps(explained["context"]))["user"]["value"] == repr(b"\xff")
+
+
+class Disguised(str):
+    """Text that is found as other text."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return hash("other")
+
+    def __eq__(self, given: object) -> bool:
+        return given == "other"
+
+
+class Unhashed(str):
+    __slots__ = ()
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("user", [Disguised("x"), Unhashed("x")], ids=["disguised", "unhashed"])
+def test_explanation_finds_the_rule_that_reading_finds(
+    publish: Publish, registry: Registry, user: str
+) -> None:
+    setting = Setting("s", int, ["user"], 0, registry=registry)
+    publish(setting, [(1, [["user", "x"]], 1), (2, [["user", "other"]], 2)])
+
+    explained = setting.explain(user=user)
+
+    assert explained.value == setting.get(user=user) == explained.rule_id

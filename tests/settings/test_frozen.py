@@ -196,3 +196,24 @@ def test_frozen_model_still_refuses_assignment_and_dumps_as_before() -> None:
         frozen.members = []
     assert frozen.model_dump_json() == '{"members":["a"]}'
     assert frozen == Team(members=["a"])
+
+
+class Noted:
+    __slots__ = ("note", "unset")
+
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsAndNote(Noted):
+    number: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "note", "noted")
+
+
+def test_freezing_keeps_the_slots_that_are_no_fields() -> None:
+    frozen = freeze(SlotsAndNote(1))
+
+    assert frozen.note == "noted"
+    assert not hasattr(frozen, "unset")

@@ -553,3 +553,18 @@ def test_pydantics_own_class_keywords_pass(registry: Registry) -> None:
 
     assert Cache.model_config.get("title") == "A cache"
     assert Cache.get(user="x").ttl == 1
+
+
+def test_default_factory_is_given_the_defaults_of_the_fields_above(registry: Registry) -> None:
+    class M(SettingsModel, prefix="m", configurable_features=["user"], registry=registry):
+        a: int = 1
+        b: int = Field(default_factory=lambda above: above["a"] + 1)
+
+    assert M.get(user="x").b == 2
+
+
+def test_default_factory_that_raises_is_an_error_that_names_the_field(registry: Registry) -> None:
+    with pytest.raises(InvalidSetting, match="field 'a' of M raised KeyError"):
+
+        class M(SettingsModel, prefix="m", configurable_features=["user"], registry=registry):
+            a: int = Field(default_factory=lambda above: above["b"])

@@ -910,3 +910,28 @@ def test_sets_are_sent_in_one_order_whatever_the_hash_seed() -> None:
     }
 
     assert len(sent) == 1
+
+
+def test_bad_element_costs_no_more_the_deeper_it_stands() -> None:
+    calls = 0
+
+    class Counting(SettingType[int]):
+        def heksher_string(self) -> str:
+            return "int"
+
+        def convert_from_heksher(self, x: Any) -> Conversion[int]:
+            nonlocal calls
+            calls += 1
+            raise TypeError
+
+        def convert_to_heksher(self, x: int) -> int:
+            return x
+
+    annotation: Any = Counting()
+    raw: Any = 1
+    for _ in range(12):
+        annotation, raw = HeksherMapping(HeksherSequence(annotation)), {"a": [raw]}
+
+    decoder_of(annotation).decode(raw, [])
+
+    assert calls == 1
