@@ -91,13 +91,19 @@ class TextDecoder(Decoder):
         validated(lambda: self._adapter.validate_python(value, strict=True))
         try:
             raw = self._adapter.dump_python(value, mode="json", warnings="error")
-        except (PydanticSerializationError, ValueError):
+        except PydanticSerializationError:
             raise Rejected(f"{type(value).__name__} is not {self.python}") from None
+        except Exception as error:  # noqa: BLE001  # a user's serializer may raise anything
+            raise Rejected(
+                f"it cannot be written as a JSON string: that raised {type(error).__name__}"
+            ) from None
         if not isinstance(raw, str):
             raise Rejected(f"{type(value).__name__} is not written as a JSON string")
         check_text(raw)
-        if self.decode(raw, []) != value:
-            raise Rejected("its JSON text does not say all of it")
+        if _differs(self.decode(raw, []), value):
+            raise Rejected(
+                "its JSON text does not say all of it: give a value that is read from it as it was"
+            )
         return raw
 
     @override
@@ -109,6 +115,12 @@ class TextDecoder(Decoder):
         if self._form is not None:
             schema.update(pattern=f"^{self._form[0].pattern}", examples=[self._form[1]])
         return schema
+
+
+def _differs(read: Any, value: Any) -> bool:
+    """Tell whether two values are not equal; those of a class that compares nothing are not known to be."""
+    comparing: Any = type(value).__eq__
+    return comparing is not object.__eq__ and bool(read != value)
 
 
 class ConstrainedDecoder(Decoder):

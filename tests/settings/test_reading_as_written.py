@@ -23,9 +23,10 @@ from pydantic import (
     SecretStr,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import core_schema
 from typing_extensions import TypeAliasType, TypedDict
 
-from heksher import InvalidSetting, Setting, SettingsModel, bind_context
+from heksher import InvalidSetting, InvalidValue, Setting, SettingsModel, bind_context
 from heksher.settings.comparing import identical
 from heksher.settings.context import default_source
 from heksher.settings.frozen import FrozenDict
@@ -208,8 +209,36 @@ def test_pydantics_own_kinds_of_dates_have_the_one_form_too(annotation: Any, raw
 
 
 def test_bytes_that_are_no_text_are_refused_by_name(registry: Registry) -> None:
-    with pytest.raises(InvalidSetting, match="setting 's'"):
+    with pytest.raises(InvalidSetting, match=r"setting 's'.* raised UnicodeDecodeError"):
         declared(bytes, b"\xff", registry)
+
+
+def test_override_with_bytes_that_are_no_text_is_refused_by_name(registry: Registry) -> None:
+    setting = declared(bytes, b"a", registry)
+
+    with pytest.raises(InvalidValue, match=r"setting 's'.* raised UnicodeDecodeError"):
+        setting.override(b"\xff")
+
+
+class Token:
+    """Written as text; two of them are equal only if they are one."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        return core_schema.json_or_python_schema(
+            json_schema=core_schema.no_info_after_validator_function(cls, core_schema.str_schema()),
+            python_schema=core_schema.is_instance_schema(cls),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda token: token.text, return_schema=core_schema.str_schema()
+            ),
+        )
+
+
+def test_type_of_which_values_are_not_compared_may_be_a_settings(registry: Registry) -> None:
+    assert declared(Token, Token("a"), registry).get(user="x").text == "a"
 
 
 def test_explaining_takes_no_positional_argument_as_reading_does(registry: Registry) -> None:
