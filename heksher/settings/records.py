@@ -174,6 +174,11 @@ class RecordDecoder(Decoder):
         if isinstance(self._record, type) and not issubclass(self._record, dict):
             if not isinstance(value, self._record):
                 raise Rejected(f"{type(value).__name__} is not {self.python}")
+            if type(value) is not self._record:
+                raise Rejected(
+                    f"{type(value).__name__} is a subclass of {self._record.__name__}, and would be"
+                    f" read as that: give {self._record.__name__} itself"
+                )
             return {key: getattr(value, field.name) for key, field in self._fields.items()}
         if not isinstance(value, dict):
             raise Rejected(f"{type(value).__name__} is not {self.python}")

@@ -419,3 +419,14 @@ def test_context_feature_may_be_called_as_the_first_parameter_of_a_method(
     made = make("M", (SettingsModel,), names, prefix="m", context=["cls"], registry=registry)
 
     assert SettingsModel.get.__func__(made, cls="x").x == 1  # type: ignore[attr-defined]
+
+
+class MoreThanByAlias(ByAlias):
+    b: int = 1
+
+
+def test_default_of_a_subclass_is_refused_since_its_class_would_be_lost(
+    registry: Registry,
+) -> None:
+    with pytest.raises(InvalidSetting, match="give ByAlias itself"):
+        declared(ByAlias, MoreThanByAlias(A=1), registry)
