@@ -165,16 +165,10 @@ class AsyncHeksherClient(HeksherClient):
             self._served, self._waiting = self._waiting, []
             try:
                 error = await self._refresh(thorough=bool(self._served))
-            except asyncio.CancelledError:
+            except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
                 raise
-            except BaseException as raised:
-                if isinstance(raised, (KeyboardInterrupt, SystemExit)):
-                    raise
-                # Such as what pytest.fail() raises, from a callback: nothing may end the updates.
-                error = ServiceError(
-                    f"the update was ended by {type(raised).__name__}, from a callback"
-                )
-                self._upkeep.failed(error)
+            except BaseException as raised:  # noqa: BLE001  # such as pytest.fail() in a callback
+                error = self._ended_by(raised)
             self._settle(error)
 
     def _settle(self, error: Exception | None) -> None:
@@ -195,10 +189,7 @@ class AsyncHeksherClient(HeksherClient):
         try:
             await self._drive_refresh(first=False, thorough=thorough)
         except Exception as error:  # noqa: BLE001  # nothing may end the updates
-            with suppress(Exception):  # such as a log filter of the program's
-                self._upkeep.failed(error)
-            self._call("on_update_error", self.on_update_error, error)
-            return error
+            return self._failed(error)
         self._call("on_update_ok", self.on_update_ok)
         return None
 
@@ -216,7 +207,7 @@ class AsyncHeksherClient(HeksherClient):
         self._upkeep.succeeded()
 
     def _notify(self, refreshed: Refreshed) -> None:
-        self._upkeep.notify(refreshed.changed)
+        self._upkeep.listeners.notify(refreshed.changed)
         self._changes.put(refreshed.changed)
 
     async def reload(self) -> None:

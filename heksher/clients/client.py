@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from asyncio import CancelledError
+from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from heksher.clients.last_good import last_good
+from heksher.clients.notifying import refuse_coroutine
 from heksher.clients.reporting import report_callback
 from heksher.clients.transport import Endpoint, check_positive
-from heksher.clients.upkeep import Upkeep, refuse_coroutine
+from heksher.clients.upkeep import Upkeep
 from heksher.exceptions import (
     ClientClosed,
     ClientStateError,
@@ -38,7 +41,7 @@ class ClientState(Enum):
     CLOSED = "closed"
 
 
-class HeksherClient:
+class HeksherClient(ABC):
     """A client without its I/O; see `AsyncHeksherClient` and `ThreadHeksherClient`.
 
     Raises:
@@ -132,10 +135,10 @@ class HeksherClient:
         """
         self._upkeep.session.track(context_values)
 
-    def on_update_ok(self) -> None:
+    def on_update_ok(self) -> None:  # noqa: B027  # a hook: nothing has to be done
         """Do nothing; override it to be told of each update that worked."""
 
-    def on_update_error(self, exc: Exception) -> None:
+    def on_update_error(self, exc: Exception) -> None:  # noqa: B027  # a hook: nothing has to be done
         """Do nothing; override it to be told of each update that failed, and why."""
 
     def on_change(
@@ -152,7 +155,7 @@ class HeksherClient:
         Raises:
             InvalidClient: It cannot be called.
         """
-        return self._upkeep.on_change(listener)
+        return self._upkeep.listeners.on_change(listener)
 
     @property
     def status(self) -> ClientStatus:
@@ -163,13 +166,26 @@ class HeksherClient:
         """Tell whether the client is started, and what it runs in is still there."""
         return self._state is ClientState.STARTED
 
+    @abstractmethod
     def setting_declared(self) -> None:
         """Have a new setting declared and fetched soon; the registry calls it, from any thread."""
-        raise NotImplementedError
 
     def setting_outdated(self, setting: Any) -> None:
         """Have a setting queried afresh soon; the registry calls it, from any thread."""
         self.setting_declared()
+
+    def _failed(self, error: Exception) -> Exception:
+        """Report an update that failed, to the log and to the hook; return *error*."""
+        with suppress(Exception):  # such as a log filter of the program's
+            self._upkeep.failed(error)
+        self._call("on_update_error", self.on_update_error, error)
+        return error
+
+    def _ended_by(self, raised: BaseException) -> Exception:
+        """Report an update that a callback ended, by raising what is no `Exception`."""
+        return self._failed(
+            ServiceError(f"the update was ended by {type(raised).__name__}, from a callback")
+        )
 
     def _call(self, what: str, callback: Callable[..., object], *arguments: Any) -> None:
         try:

@@ -7,12 +7,11 @@ there.
 
 from __future__ import annotations
 
-from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, overload
 from unittest.mock import AsyncMock, MagicMock
 
-from heksher.clients.upkeep import call
-from heksher.exceptions import InvalidClient, UnknownSetting
+from heksher.clients.notifying import ChangeListeners
+from heksher.exceptions import UnknownSetting
 from heksher.settings import registry as registries
 from heksher.settings.context import default_source
 from heksher.settings.stubbing import FormerRules, Rule, Stubs
@@ -85,7 +84,7 @@ class StubHeksherClient:
         self._registry = registry
         self._stubs = Stubs(registry)
         self._former_defaults: dict[str, DefaultSource] | None = None
-        self._listeners: tuple[tuple[Context, Callable[[frozenset[Any]], object]], ...] = ()
+        self._listeners = ChangeListeners()
 
     @overload
     def __getitem__(self, setting: str) -> SettingPatcher[Any]: ...
@@ -120,12 +119,8 @@ class StubHeksherClient:
         return _Patch(patcher, former)
 
     def _put(self, setting: Setting[Any, ...], rules: Any) -> None:
-        if not self._stubs.put(setting, rules):
-            return
-        for context, heard in setting.listeners:
-            call(f"a listener of setting {setting.name!r}", context, heard, setting)
-        for context, listener in self._listeners:
-            call("a listener of the client", context, listener, frozenset({setting}))
+        if self._stubs.put(setting, rules):
+            self._listeners.notify(frozenset({setting}))
 
     def restore(self) -> None:
         """Take away all that this client gave settings, and its defaults of context features."""
@@ -160,15 +155,7 @@ class StubHeksherClient:
         Raises:
             InvalidClient: It cannot be called.
         """
-        if not callable(listener):
-            raise InvalidClient(f"a listener is {type(listener).__name__}: give a function")
-        entry = (copy_context(), listener)
-        self._listeners = (*self._listeners, entry)
-
-        def remove() -> None:
-            self._listeners = tuple([one for one in self._listeners if one is not entry])
-
-        return remove
+        return self._listeners.on_change(listener)
 
     def setting_declared(self) -> None:
         """Do nothing: a new setting reads its declared default."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from contextlib import suppress
 from math import inf
 from threading import Condition, Lock, Thread, current_thread
 from time import monotonic
@@ -163,18 +162,8 @@ class ThreadHeksherClient(HeksherClient):
             try:
                 error = self._refresh(thorough=bool(self._served))
             except BaseException as raised:  # noqa: BLE001  # such as SystemExit from a listener
-                error = self._failed(
-                    ServiceError(
-                        f"the update was ended by {type(raised).__name__}, from a callback"
-                    )
-                )
+                error = self._ended_by(raised)
             self._settle(error)
-
-    def _failed(self, error: Exception) -> Exception:
-        with suppress(Exception):  # such as a log filter of the program's
-            self._upkeep.failed(error)
-        self._call("on_update_error", self.on_update_error, error)
-        return error
 
     def _settle(self, error: Exception | None) -> None:
         """Tell those whose calls of `reload` are over."""
@@ -220,7 +209,7 @@ class ThreadHeksherClient(HeksherClient):
             if self._driver.is_closed:
                 raise ClientClosed("the client was closed")
             self._upkeep.publish(refreshed)
-        self._upkeep.notify(refreshed.changed)
+        self._upkeep.listeners.notify(refreshed.changed)
         self._changes.put(refreshed.changed)
         save = self._upkeep.snapshot_to_save(refreshed)
         if save is not None:

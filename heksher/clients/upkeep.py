@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from asyncio import CancelledError
-from collections.abc import Coroutine
-from contextvars import Context, copy_context
 from datetime import UTC, datetime
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
+from heksher.clients.notifying import ChangeListeners
 from heksher.clients.reporting import (
     in_words,
-    report_callback,
     report_failure,
     report_recovery,
     report_refreshed,
@@ -20,7 +17,6 @@ from heksher.clients.reporting import (
 from heksher.clients.schedule import next_delay
 from heksher.clients.session import Session
 from heksher.clients.status import ClientStatus
-from heksher.exceptions import InvalidClient
 from heksher.settings.context import default_source
 from heksher.settings.state import Source
 
@@ -30,10 +26,7 @@ if TYPE_CHECKING:
     from heksher.clients.last_good import LastGood
     from heksher.clients.refreshing import Refreshed
     from heksher.settings.context import DefaultSource, FeatureDefault
-    from heksher.settings.declared import DeclaredSetting
     from heksher.settings.registry import MainClient, Registry
-
-    ChangeListener: TypeAlias = Callable[[frozenset[Any]], object]
 
 
 class Upkeep:
@@ -41,6 +34,7 @@ class Upkeep:
 
     Attributes:
         session: Its conversation with the service.
+        listeners: Who is told of changed settings.
         failures: How many refreshes in a row have failed.
     """
 
@@ -60,7 +54,7 @@ class Upkeep:
             registry, context_features, declares=declares, keeps_bodies=last_good is not None
         )
         self._defaults: dict[str, DefaultSource] = {}
-        self._listeners: tuple[tuple[Context, ChangeListener], ...] = ()
+        self.listeners = ChangeListeners()
         self._last_attempt: datetime | None = None
         self._last_success: datetime | None = None
         self._last_error: str | None = None
@@ -135,33 +129,6 @@ class Upkeep:
         """Return the seconds until the next refresh is due."""
         return next_delay(self._update_interval, self.failures, self.session.randomness)
 
-    def on_change(self, listener: ChangeListener) -> Callable[[], None]:
-        """Call *listener* with the set of changed settings after each update that changed any.
-
-        Raises:
-            InvalidClient: It cannot be called.
-        """
-        if not callable(listener):
-            raise InvalidClient(f"a listener is {type(listener).__name__}: give a function")
-        entry = (copy_context(), listener)
-        self._listeners = (*self._listeners, entry)
-
-        def remove() -> None:
-            self._listeners = tuple([one for one in self._listeners if one is not entry])
-
-        return remove
-
-    def notify(self, changed: frozenset[DeclaredSetting]) -> None:
-        """Tell the listeners, those of each setting first, in order of declaration."""
-        if not changed:
-            return
-        listened = [setting for setting in changed if setting.listeners]
-        for setting in sorted(listened, key=lambda one: one.index):
-            for context, listener in setting.listeners:
-                call(f"a listener of setting {setting.name!r}", context, listener, setting)
-        for context, listener in self._listeners:
-            call("a listener of the client", context, listener, changed)
-
     def status(self, *, started: bool) -> ClientStatus:
         """Return the state of things."""
         snapshot = self._registry.snapshot
@@ -182,23 +149,3 @@ class Upkeep:
             foreign_rules=sum([rules.foreign for rules in rule_sets]),
             missing_features=self.session.missing_features,
         )
-
-
-def call(what: str, context: Context, callback: Callable[..., object], *arguments: Any) -> None:
-    """Call a user's callback in its context; what it raises is logged."""
-    try:
-        # A copy: the callback may be running in that context already, in another thread.
-        refuse_coroutine(context.copy().run(callback, *arguments))
-    except (Exception, CancelledError) as error:  # noqa: BLE001  # it must not harm the others
-        report_callback(what, error)
-
-
-def refuse_coroutine(returned: object) -> None:
-    """Check what a callback returned: a coroutine would never run.
-
-    Raises:
-        TypeError: It is one.
-    """
-    if isinstance(returned, Coroutine):
-        returned.close()
-        raise TypeError("it is called, not awaited: make it a plain function")

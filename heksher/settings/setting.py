@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextvars import Context, copy_context
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -37,6 +36,7 @@ from heksher.settings.declaration import (
     declaring_frame,
 )
 from heksher.settings.explaining import explain
+from heksher.settings.listening import Listeners
 from heksher.settings.reading import reader_factory, unexpected_argument
 from heksher.settings.rules import Origin, RuleSet
 from heksher.settings.state import fill_in
@@ -46,6 +46,7 @@ from heksher.settings.values import Rejected
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from contextvars import Context
 
     from heksher.settings.explaining import Resolution
     from heksher.settings.registry import Registry
@@ -221,7 +222,7 @@ class Setting(Generic[T, P]):
         self.on_coerce = _checked_callback(shown, "on_coerce", on_coerce, optional=True)
         self.validators: tuple[Callable[..., T], ...] = ()
         self._registry = registry
-        self._listeners: tuple[tuple[Context, Callable[[Setting[T, P]], object]], ...] = ()
+        self._listeners = Listeners()
         self._set_default(shown, default_value)
         if name is not None:
             self._declare(shown)
@@ -376,18 +377,12 @@ class Setting(Generic[T, P]):
             InvalidSetting: It cannot be called.
         """
         _checked_callback(self._shown_name, "a listener", listener, optional=False)
-        entry = (copy_context(), listener)
-        self._listeners = (*self._listeners, entry)
-
-        def remove() -> None:
-            self._listeners = tuple([one for one in self._listeners if one is not entry])
-
-        return remove
+        return self._listeners.add(listener)
 
     @property
-    def listeners(self) -> tuple[tuple[Context, Callable[[Setting[T, P]], object]], ...]:
+    def listeners(self) -> tuple[tuple[Context, Callable[..., object]], ...]:
         """The listeners, each with the context to run it in."""
-        return self._listeners
+        return self._listeners.entries
 
     def override(self, value: T) -> AbstractContextManager[None]:
         """Read *value* until the `with` block ends, in this task or thread only.

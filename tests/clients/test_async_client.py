@@ -1424,7 +1424,7 @@ class Outcome(BaseException):
 
 
 async def test_callback_that_raises_what_is_no_exception_ends_no_updates(
-    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     registry = Registry()
     setting = Setting[int]("w", configurable_features=["user"], default_value=1, registry=registry)
@@ -1441,6 +1441,8 @@ async def test_callback_that_raises_what_is_no_exception_ends_no_updates(
         def fail(_changed: object) -> None:
             raise Outcome
 
+        errors: list[Exception] = []
+        monkeypatch.setattr(client, "on_update_error", errors.append)
         remove = client.on_change(fail)
         body = {"setting": "w", "feature_values": {"user": "u"}, "value": 5}
         rule = (await api.post("/api/v1/rules", json=body)).json()["rule_id"]
@@ -1451,6 +1453,7 @@ async def test_callback_that_raises_what_is_no_exception_ends_no_updates(
         await client.reload()
 
     assert setting.get(user="u") == 6
+    assert len(errors) == 1
 
 
 async def test_feature_called_self_has_a_default_and_is_tracked() -> None:
