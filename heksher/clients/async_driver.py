@@ -68,9 +68,16 @@ class AsyncDriver:
     async def _send(self, requests: Any) -> list[Answer]:
         if len(requests) == 1:
             return [await self._exchange(requests[0])]
+        answers: list[Any] = [None] * len(requests)
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._exchange(request)) for request in requests]
-        return [task.result() for task in tasks]
+            for place, request in enumerate(requests):
+                group.create_task(self._exchange_into(answers, place, request))
+        return answers
+
+    async def _exchange_into(self, answers: list[Any], place: int, request: Request) -> None:
+        # Not as the task's result: asyncio's debug mode logs results, and a transport's exception
+        # may quote what was sent.
+        answers[place] = await self._exchange(request)
 
     async def _exchange(self, request: Request) -> Answer:
         """Send one request; return its answer, or whatever went wrong."""

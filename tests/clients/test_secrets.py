@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 import traceback
@@ -255,3 +256,18 @@ async def test_password_of_the_url_is_sent_and_stays_out_of_requests_and_logs(
     assert_silent(repr(error.request), str(error.request.url), caplog.text)
     assert httpx.BasicAuth("user", CANARY)._auth_header == server.headers[0]["authorization"]
     await client.aclose()
+
+
+async def test_debug_mode_of_asyncio_logs_no_secret_of_a_slow_request(
+    canned: Canned, registry: Registry, ears: Ears
+) -> None:
+    canned.instead += [FAILURES["remote"], FAILURES["remote"]]
+    asyncio.get_running_loop().slow_callback_duration = 0.0
+    secret_setting(registry)
+    client = client_of(registry, SECRET_URL, canned.transport())
+
+    with pytest.raises(HeksherError):
+        await client.set_as_main()
+
+    assert any("Executing" in text for text in ears.heard)
+    assert_silent(*ears.heard)
