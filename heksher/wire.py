@@ -1,7 +1,7 @@
 """The JSON of the service's API, version 1: the only place that knows its shapes.
 
 Shapes are checked strictly, unknown keys are ignored, and meaning is left to others. The bulk of a
-query is read into plain dicts, which costs half of what models do.
+query is read into plain dicts, which costs half of what models do, and by `wire_query`.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ from __future__ import annotations
 from typing import Annotated, Any, NotRequired, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, with_config
-from pydantic_core import to_json
 from typing_extensions import TypedDict
 
 T = TypeVar("T")
 
-_STRICT = ConfigDict(strict=True)
+STRICT = ConfigDict(strict=True)
 
 
-@with_config(_STRICT)
+@with_config(STRICT)
 class QueriedRule(TypedDict):
     """A rule in the answer to a query; `context_features` are its conditions."""
 
@@ -26,7 +25,7 @@ class QueriedRule(TypedDict):
     rule_id: Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
-@with_config(_STRICT)
+@with_config(STRICT)
 class QueriedSetting(TypedDict):
     """A setting in the answer to a query."""
 
@@ -34,14 +33,14 @@ class QueriedSetting(TypedDict):
     rules: list[QueriedRule]
 
 
-@with_config(_STRICT)
+@with_config(STRICT)
 class QueryAnswer(TypedDict):
     """The answer to a query: settings by canonical name."""
 
     settings: dict[str, QueriedSetting]
 
 
-@with_config(_STRICT)
+@with_config(STRICT)
 class LooseQueryAnswer(TypedDict):
     """The answer to a query of which only the outline is right."""
 
@@ -67,28 +66,28 @@ class ListedSetting(BaseModel):
         return version_numbers(self.version)
 
 
-@with_config(_STRICT)
+@with_config(STRICT)
 class SettingsAnswer(TypedDict):
     """The list of settings; each is validated by itself, so that a malformed one harms no other."""
 
     settings: list[Any]
 
 
-@with_config(_STRICT)
+@with_config(STRICT)
 class ContextFeaturesAnswer(TypedDict):
     """The context features in the service's order."""
 
     context_features: list[str]
 
 
-@with_config(_STRICT)
+@with_config(STRICT)
 class HealthAnswer(TypedDict):
     """What a healthy service says."""
 
     version: str
 
 
-@with_config(_STRICT)
+@with_config(STRICT)
 class DifferenceBody(TypedDict):
     """One difference between a declaration and what the service holds."""
 
@@ -98,7 +97,7 @@ class DifferenceBody(TypedDict):
     message: NotRequired[str]
 
 
-@with_config(_STRICT)
+@with_config(STRICT)
 class OutcomeAnswer(TypedDict):
     """What came of a declaration."""
 
@@ -108,7 +107,7 @@ class OutcomeAnswer(TypedDict):
     differences: NotRequired[list[DifferenceBody]]
 
 
-@with_config(_STRICT)
+@with_config(STRICT)
 class ErrorAnswer(TypedDict):
     """What some error statuses come with; most come with plain text, or nothing."""
 
@@ -139,28 +138,7 @@ def read(adapter: TypeAdapter[T], body: bytes) -> T:
     try:
         return adapter.validate_json(body)
     except ValidationError as error:
-        raise WrongShape(_what_is_wrong(error)) from None
-
-
-def read_query(body: bytes) -> tuple[QueryAnswer, dict[str, str]]:
-    """Return the answer to a query, and what is wrong with the settings left out of it, by name.
-
-    Raises:
-        WrongShape: It is no answer to a query at all.
-    """
-    try:
-        return QUERY_ANSWER.validate_json(body), {}
-    except ValidationError:
-        loose = read(LOOSE_QUERY_ANSWER, body)
-    settings: dict[str, QueriedSetting] = {}
-    malformed: dict[str, str] = {}
-    for name, entry in loose["settings"].items():
-        try:
-            # Strict mode takes a list for a pair in JSON only.
-            settings[name] = read(QUERIED_SETTING, to_json(entry))
-        except WrongShape as wrong:
-            malformed[name] = str(wrong)
-    return {"settings": settings}, malformed
+        raise WrongShape(what_is_wrong(error)) from None
 
 
 def read_listed(entry: Any) -> ListedSetting:
@@ -172,10 +150,11 @@ def read_listed(entry: Any) -> ListedSetting:
     try:
         return LISTED_SETTING.validate_python(entry)
     except ValidationError as error:
-        raise WrongShape(_what_is_wrong(error)) from None
+        raise WrongShape(what_is_wrong(error)) from None
 
 
-def _what_is_wrong(error: ValidationError) -> str:
+def what_is_wrong(error: ValidationError) -> str:
+    """Return the first thing that is wrong and where, without the text of a value."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     if first["type"] == "json_invalid":
         return "it is no JSON"

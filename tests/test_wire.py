@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from heksher import wire
+from heksher import wire, wire_query
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -47,25 +48,29 @@ def test_every_kind_of_answer_was_recorded() -> None:
     assert {id(case.values[0]) for case in recorded()} == {id(one) for one in ADAPTERS.values()}
 
 
+def read_query(body: bytes) -> tuple[dict[str, wire.QueriedSetting], dict[str, str]]:
+    taken: dict[str, wire.QueriedSetting] = {}
+    malformed = wire_query.read_query(body, taken.__setitem__)
+    return taken, malformed
+
+
 def test_unknown_keys_are_ignored() -> None:
     rule = {"value": 1, "context_features": [["a", "b"]], "rule_id": 1, "new": {}}
     body = {"settings": {"n": {"default_value": 1, "rules": [rule], "new": []}}, "new": 1}
 
-    answer, malformed = wire.read_query(json.dumps(body).encode())
+    answer, malformed = read_query(json.dumps(body).encode())
 
     assert malformed == {}
-    assert answer["settings"]["n"]["rules"] == [
-        {"value": 1, "context_features": [("a", "b")], "rule_id": 1}
-    ]
+    assert answer["n"]["rules"] == [{"value": 1, "context_features": [("a", "b")], "rule_id": 1}]
 
 
 def test_one_malformed_setting_is_named_and_the_others_are_read() -> None:
     good: dict[str, Any] = {"default_value": None, "rules": []}
     body = {"settings": {"a": good, "b": {"rules": []}, "c": good, "d": 5}}
 
-    answer, malformed = wire.read_query(json.dumps(body).encode())
+    answer, malformed = read_query(json.dumps(body).encode())
 
-    assert answer["settings"].keys() == {"a", "c"}
+    assert answer.keys() == {"a", "c"}
     assert malformed.keys() == {"b", "d"}
     assert "default_value" in malformed["b"]
 
@@ -102,3 +107,48 @@ def test_version_is_two_numbers(version: str) -> None:
 )
 def test_version_is_read_as_numbers(version: str, numbers: tuple[int, int]) -> None:
     assert wire.version_numbers(version) == numbers
+
+
+def test_what_takes_settings_may_be_interrupted() -> None:
+    body = json.dumps({"settings": {"a": {"default_value": 1, "rules": []}}}).encode()
+
+    def interrupted(_name: str, _queried: wire.QueriedSetting) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        wire_query.read_query(body, interrupted)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"{}", b'{"settings": []}', b'{"settings": {"a": {}}', b'{"settings": null}'],
+)
+def test_what_is_no_answer_to_a_query_hands_over_nothing(body: bytes) -> None:
+    taken: dict[str, wire.QueriedSetting] = {}
+
+    with pytest.raises(wire.WrongShape):
+        wire_query.read_query(body, taken.__setitem__)
+
+    assert taken == {}
+
+
+def test_of_a_name_that_comes_twice_the_last_one_counts() -> None:
+    body = (
+        b'{"settings": {"a": {"default_value": 1, "rules": []}, "a": {"default_value": 2,'
+        b' "rules": []}}}'
+    )
+
+    assert wire_query.settings_in(body) == {"a": {"default_value": 2, "rules": []}}
+
+
+def test_raw_settings_are_gone_before_the_next_one_is_read() -> None:
+    rule = {"value": [], "context_features": [], "rule_id": 1}
+    settings = {f"s{place}": {"default_value": 1, "rules": [rule]} for place in range(5)}
+    counts = []
+
+    def take(_name: str, _queried: wire.QueriedSetting) -> None:
+        counts.append(sum(type(one) is dict and "rule_id" in one for one in gc.get_objects()))
+
+    wire_query.read_query(json.dumps({"settings": settings}).encode(), take)
+
+    assert len(set(counts)) == 1

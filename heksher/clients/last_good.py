@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic_core import to_json
 
-from heksher import wire
 from heksher.clients.declaring import DeclarationOutcome, DefaultRead, Standing
 from heksher.clients.refreshing import Compiler
 from heksher.clients.reporting import report_snapshot_unsaved, report_snapshot_unusable
@@ -24,11 +23,13 @@ from heksher.clients.snapshot_file import (
 from heksher.clients.transport import check_positive
 from heksher.exceptions import InvalidClient
 from heksher.settings.state import Snapshot, Source
+from heksher.wire_query import settings_in
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
+    from heksher import wire
     from heksher.clients.refreshing import Refreshed
     from heksher.clients.session import Session
     from heksher.settings.registry import Registry
@@ -103,7 +104,7 @@ class LastGood:
             self._former = {}
         else:
             for query in before.keys() - self._bodies.keys():
-                self._former |= _settings_in(before[query])
+                self._former |= settings_in(before[query])
         if self._filter not in (None, query_filter):
             self._former = {}
         self._filter = query_filter
@@ -142,13 +143,9 @@ class LastGood:
         return _compiled(saved, session, registry, age=max(0.0, now - saved["saved_at"]))
 
 
-def _settings_in(answer: bytes) -> dict[str, wire.QueriedSetting]:
-    return wire.read_query(answer)[0]["settings"]
-
-
 def _merged(former: bytes, partial_answer: bytes) -> bytes:
     """Return the settings of both answers to a query; of the newer one, where both have one."""
-    return to_json({"settings": {**_settings_in(former), **_settings_in(partial_answer)}})
+    return to_json({"settings": {**settings_in(former), **settings_in(partial_answer)}})
 
 
 def _compiled(saved: SavedState, session: Session, registry: Registry, *, age: float) -> Snapshot:

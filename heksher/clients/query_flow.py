@@ -18,9 +18,10 @@ from heksher.clients.effects import (
     status_error,
     unexpected,
 )
+from heksher.clients.intake import Intake
 from heksher.clients.querying import batches
-from heksher.clients.refreshing import RULES_IN_ONE_GO
 from heksher.exceptions import ServiceError, ServiceUnavailable, UnexpectedResponse
+from heksher.wire_query import read_query, settings_in
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from heksher.clients.session import Session
     from heksher.clients.settling import Settling
     from heksher.settings.declared import DeclaredSetting
+    from heksher.wire import QueriedSetting
 
 MAX_LOOKS: Final = 3
 """How often one refresh asks for the list again, because a query did not know a name."""
@@ -44,10 +46,8 @@ _NAMES_SHOWN: Final = 3
 _ETAG: Final = re.compile(r"[!-~]{1,500}")
 """What an ETag has to be to be sent back: a header of a sane length, in ASCII."""
 
-_NEWLY_DECLARED: Final = frozenset({DeclarationOutcome.CREATED, DeclarationOutcome.UPGRADED})
 
-_COST_OF_A_SETTING: Final = 10
-"""What compiling a setting costs beside its rules, in rules."""
+_NEWLY_DECLARED: Final = frozenset({DeclarationOutcome.CREATED, DeclarationOutcome.UPGRADED})
 
 
 class Querying:
@@ -112,16 +112,17 @@ class Querying:
         names = dict.fromkeys(self._settling.canonical_name(setting) for setting in settings)
         return batches([name for name in names if name is not None], self._filter)
 
-    def _settings_of(self, batch: Batch) -> list[tuple[str, DeclaredSetting]]:
-        return self._named(batch.names)
+    def _settings_of(self, names: Iterable[str]) -> list[DeclaredSetting]:
+        """Return the settings that are queried by these names."""
+        return [one for settings in self._asked_by(names).values() for one in settings]
 
-    def _named(self, names: Iterable[str]) -> list[tuple[str, DeclaredSetting]]:
-        """Return the settings that are queried by these names, each with its name."""
+    def _asked_by(self, names: Iterable[str]) -> dict[str, list[DeclaredSetting]]:
+        """Return the settings that are queried by these names, by name."""
         if self._by_name is None:
             self._by_name = {}
             for setting in self._settings.values():
                 self._by_name.setdefault(self._settling.canonical_name(setting), []).append(setting)
-        return [(name, setting) for name in names for setting in self._by_name.get(name, ())]
+        return {name: self._by_name.get(name, []) for name in names}
 
     def _send(self, asked: list[Batch]) -> Flow[bool]:
         """Send a few queries and read their answers; tell whether any came."""
@@ -159,7 +160,7 @@ class Querying:
         etag = self._session.etags.get(batch.query)
         if etag is None:
             return None
-        for _, setting in self._settings_of(batch):
+        for setting in self._settings_of(batch.names):
             standing = self._settling.standings[setting.name]
             read_local = self._session.local_defaults.get(setting.index)
             if (
@@ -185,43 +186,39 @@ class Querying:
             raise status_error(request, response)
 
     def _read_rules(self, batch: Batch, request: Request, response: httpx.Response) -> Flow[None]:
+        asked = self._asked_by(batch.names)
+        intake = Intake(lambda name, queried: self._compile(asked.get(name, ()), queried))
         try:
-            body, malformed = wire.read_query(response.content)
+            malformed = read_query(response.content, intake.take)
         except wire.WrongShape as wrong:
             raise unexpected(request, response, str(wrong)) from None
-        yield from self._compile(batch, request, body, malformed)
+        yield from intake.finish()
+        for name in asked.keys() - intake.names - malformed.keys():
+            self._absent[name] = request
         if self._session.keeps_bodies:
-            self.bodies[batch.query] = to_json(body) if malformed else response.content
-            if malformed:
-                # What the former answer had of the malformed settings is still good.
-                self.kept_queries.add(batch.query)
-        wrong_names = malformed.keys() & set(batch.names)
+            self._keep_body(batch, response.content, malformed)
+        wrong_names = malformed.keys() & asked.keys()
         for name in sorted(wrong_names):
             self._fail(unexpected(request, response, f"of setting {name!r}, {malformed[name]}"))
         etag = response.headers.get("etag", "")
         if _ETAG.fullmatch(etag) and not wrong_names and self._is_whole(batch):
             self.etags[batch.query] = etag
 
+    def _keep_body(self, batch: Batch, body: bytes, malformed: Collection[str]) -> None:
+        self.bodies[batch.query] = body
+        if malformed:
+            self.bodies[batch.query] = to_json({"settings": settings_in(body)})
+            # What the former answer had of the malformed settings is still good.
+            self.kept_queries.add(batch.query)
+
     def _is_whole(self, batch: Batch) -> bool:
         """Tell whether all that *batch* asked for has come, and nothing of it is in doubt."""
         if self._absent.keys() & set(batch.names):
             return False
-        return not any(setting.name in self._doubted for _, setting in self._settings_of(batch))
+        return not any(setting.name in self._doubted for setting in self._settings_of(batch.names))
 
-    def _compile(
-        self, batch: Batch, request: Request, body: wire.QueryAnswer, malformed: Collection[str]
-    ) -> Flow[None]:
-        cost = 0
-        for name, setting in self._settings_of(batch):
-            queried = body["settings"].get(name)
-            if queried is None:
-                if name not in malformed:
-                    self._absent[name] = request
-                continue
-            cost += len(queried["rules"]) + _COST_OF_A_SETTING
-            if cost > RULES_IN_ONE_GO:
-                cost = 0
-                yield Breathe()
+    def _compile(self, settings: Iterable[DeclaredSetting], queried: QueriedSetting) -> None:
+        for setting in settings:
             if self._has_another_default(setting, queried["default_value"]):
                 self._redefaulted.add(setting.name)
             self._compiler.compile(setting, queried, self._settling.standings[setting.name])
@@ -243,8 +240,10 @@ class Querying:
 
     def _second_thoughts(self) -> Flow[list[Batch]]:
         """Find out about settings that a query did not know, and return what to query now."""
-        unknown = [(batch, [one for _, one in self._settings_of(batch)]) for batch in self._unknown]
-        absent = {one.name: name for name, one in self._named(self._absent)}
+        unknown = [(batch, self._settings_of(batch.names)) for batch in self._unknown]
+        absent = {
+            one.name: name for name, asked in self._asked_by(self._absent).items() for one in asked
+        }
         before = dict(self._settling.standings)
         names = {one.name for _, settings in unknown for one in settings}
         names |= absent.keys() | self._redefaulted

@@ -1,0 +1,116 @@
+"""Reading the answer to a query setting by setting, so that its raw form is never there as a whole.
+
+An answer is mostly small containers: some forty for a setting of ten rules. Held all at once they
+set the garbage collector going again and again, and it takes longer than reading does; handed on
+one setting at a time they are gone before it looks.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from pydantic import AfterValidator, TypeAdapter, ValidationError, ValidationInfo, with_config
+from pydantic_core import core_schema, to_json
+from typing_extensions import TypedDict
+
+from heksher import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic import GetCoreSchemaHandler
+
+_MALFORMED: Final = object()
+
+
+class _OrMalformed:
+    """Marks a type of which a wrong value is read as `_MALFORMED`, and harms nothing around it."""
+
+    @staticmethod
+    def __get_pydantic_core_schema__(
+        source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.with_default_schema(
+            handler(source), default=_MALFORMED, on_error="default"
+        )
+
+
+class _Reading:
+    """One answer being read: who takes its settings, and the names of the malformed ones."""
+
+    __slots__ = ("malformed", "name", "take")
+
+    def __init__(self, take: Callable[[str, wire.QueriedSetting], object]) -> None:
+        self.take = take
+        self.name = ""
+        self.malformed: list[str] = []
+
+
+def _note_name(name: str, info: ValidationInfo[_Reading]) -> str:
+    info.context.name = name
+    return name
+
+
+def _hand_over(queried: Any, info: ValidationInfo[_Reading]) -> None:
+    reading = info.context
+    if queried is _MALFORMED:
+        reading.malformed.append(reading.name)
+    else:
+        reading.take(reading.name, queried)
+
+
+@cache
+def _adapter() -> TypeAdapter[Any]:
+    @with_config(wire.STRICT)
+    class HandedOver(TypedDict):
+        settings: dict[
+            Annotated[str, AfterValidator(_note_name)],
+            Annotated[wire.QueriedSetting, _OrMalformed, AfterValidator(_hand_over)],
+        ]
+
+    return TypeAdapter(HandedOver)
+
+
+def read_query(body: bytes, take: Callable[[str, wire.QueriedSetting], object]) -> dict[str, str]:
+    """Hand each setting of the answer to a query to *take*, with its canonical name.
+
+    Args:
+        body: The answer, JSON.
+        take: Called as `take(name, queried)`, in the order of the answer. It must raise nothing.
+
+    Returns:
+        What is wrong with the settings that were left out, by name.
+
+    Raises:
+        WrongShape: It is no answer to a query at all; then *take* was not called.
+    """
+    reading = _Reading(take)
+    try:
+        _adapter().validate_json(body, context=reading)
+    except ValidationError as error:
+        raise wire.WrongShape(wire.what_is_wrong(error)) from None
+    return _reasons(body, reading.malformed) if reading.malformed else {}
+
+
+def _reasons(body: bytes, names: list[str]) -> dict[str, str]:
+    entries = wire.read(wire.LOOSE_QUERY_ANSWER, body)["settings"]
+    reasons: dict[str, str] = {}
+    for name in names:
+        try:
+            # Strict mode takes a list for a pair in JSON only.
+            wire.read(wire.QUERIED_SETTING, to_json(entries[name]))
+        except wire.WrongShape as wrong:
+            reasons[name] = str(wrong)
+    return reasons
+
+
+def settings_in(body: bytes) -> dict[str, wire.QueriedSetting]:
+    """Return the settings of an answer to a query by name, but for malformed ones.
+
+    Raises:
+        WrongShape: It is no answer to a query at all.
+    """
+    settings: dict[str, wire.QueriedSetting] = {}
+    read_query(body, settings.__setitem__)
+    return settings
