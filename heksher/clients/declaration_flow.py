@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import httpx
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from heksher.clients.effects import Answer, Flow
     from heksher.clients.listing import Listing
     from heksher.settings.declared import DeclaredSetting
+
+_ToSend: TypeAlias = "tuple[DeclaredSetting, Post]"
 
 RETRIES: Final = 3
 """How often a declaration is sent again after a 5xx, or after no answer."""
@@ -68,7 +71,7 @@ class Declarer:
         self._listing = listing
         self._random = randomness
         self._degraded = degraded
-        self._retries = RETRIES
+        self._was_answered = False
         self.standings: dict[str, Standing] = {}
         self.notes: dict[str, str] = {}
         self.errors: list[UnexpectedResponse] = []
@@ -84,57 +87,52 @@ class Declarer:
                 self.standings[setting.name] = decision
             else:
                 posts.append((setting, decision))
-        for start in range(0, len(posts), AT_ONCE):
-            answered = yield from self._post(posts[start : start + AT_ONCE])
-            if not answered:
-                # Others wait for their values: no further request that is lost, one by one.
-                self._degrade(posts[start + AT_ONCE :])
+        yield from self._post(posts)
+
+    def _post(self, posts: list[_ToSend]) -> Flow[None]:
+        """Send declarations in rounds: what the service failed at is sent again in the next."""
+        for failures in range(RETRIES + 1):
+            if not posts:
                 return
+            if failures:
+                yield Wait(self._random.uniform(0.2, 1.0) * failures)
+            posts = yield from self._round(posts, is_first=not failures)
+        self._degrade(posts)
 
-    def _degrade(self, posts: Iterable[tuple[DeclaredSetting, Post]]) -> None:
-        for setting, post in posts:
-            self.standings[setting.name] = post.standing
-
-    def _post(self, posts: list[tuple[DeclaredSetting, Post]]) -> Flow[bool]:
-        """Send up to four settings' declarations, step by step, until each is settled.
-
-        Returns whether any answer came, be it an error.
-        """
-        waiting = [(setting, post, post.bodies) for setting, post in posts]
-        failures, is_answered = 0, False
-        while waiting:
+    def _round(self, posts: list[_ToSend], *, is_first: bool) -> Flow[list[_ToSend]]:
+        """Send each of the declarations, and its next steps; return what is to be sent again."""
+        unsent, failed = deque(posts), []
+        while unsent:
+            group = [unsent.popleft() for _ in range(min(AT_ONCE, len(unsent)))]
             requests = [
-                Request("POST", "/api/v1/settings/declare", json=bodies[0])
-                for _, _, bodies in waiting
+                Request("POST", "/api/v1/settings/declare", json=post.bodies[0])
+                for _, post in group
             ]
             answers: list[Answer] = yield Send(requests)
-            is_answered = is_answered or not all(isinstance(one, Exception) for one in answers)
-            unsettled = []
-            failed = False
-            for (setting, post, bodies), request, answer in zip(
-                waiting, requests, answers, strict=True
-            ):
-                if _is_failure(answer) and setting.name in self._degraded:
-                    self._degrade([(setting, post)])
-                    continue
+            for (setting, post), request, answer in zip(group, requests, answers, strict=True):
                 if _is_failure(answer):
-                    failed = True
-                    unsettled.append((setting, post, bodies))
+                    failed.append((setting, post))
                     continue
+                self._was_answered = True
                 self._settle(setting, post, request, answer)
-                if len(bodies) > 1 and self._may_go_on(setting):
-                    unsettled.append((setting, post, bodies[1:]))
-            waiting = unsettled
-            if failed:
-                failures += 1
-                if failures > self._retries:
-                    break
-                yield Wait(self._random.uniform(0.2, 1.0) * failures)
-        self._degrade([(setting, post) for setting, post, _ in waiting])
-        if len(waiting) == len(posts):
-            # It seems to be the service that fails, not one setting.
-            self._retries = 0
-        return is_answered
+                if len(post.bodies) > 1 and self._may_go_on(setting):
+                    unsent.append((setting, replace(post, bodies=post.bodies[1:])))
+            # Others wait for their values: no further requests that are lost, one by one, or sent
+            # again to a service that has answered none.
+            if all(isinstance(answer, Exception) for answer in answers):
+                break
+            if not (is_first or self._was_answered):
+                break
+        # Those without a turn come first, lest four that are always lost keep back all others.
+        return self._to_be_retried([*unsent, *failed])
+
+    def _to_be_retried(self, posts: list[_ToSend]) -> list[_ToSend]:
+        self._degrade([one for one in posts if one[0].name in self._degraded])
+        return [one for one in posts if one[0].name not in self._degraded]
+
+    def _degrade(self, posts: Iterable[_ToSend]) -> None:
+        for setting, post in posts:
+            self.standings[setting.name] = post.standing
 
     def _may_go_on(self, setting: DeclaredSetting) -> bool:
         """Tell whether the next step makes sense: it changes what another program made first."""

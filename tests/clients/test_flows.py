@@ -585,6 +585,45 @@ def test_one_setting_that_always_fails_keeps_no_other_from_its_retries(talk: Con
     assert [name for name, one in refreshed.standings.items() if one.refusal] == ["poison"]
 
 
+def test_many_settings_that_always_fail_wait_together(talk: Conversation) -> None:
+    for name in [*many(10), *[f"good.{place}" for place in range(20)]]:
+        declare(talk, name)
+    talk.service.instead.append(failing(999, reply(500), "setting."))
+
+    refreshed = talk.refresh(first=True)
+
+    assert sum(talk.waits) <= 6
+    assert max(talk.sends) <= AT_ONCE
+    posts = [one.json["name"] for one in talk.last_requests if one.json]
+    assert {posts.count(name) for name in many(10)} == {4}
+    assert posts.count("good.0") == 1
+    assert {name for name, one in refreshed.standings.items() if one.refusal} == set(many(10))
+
+
+def test_first_attempts_of_all_come_before_the_second_of_any(talk: Conversation) -> None:
+    for name in many(10):
+        declare(talk, name)
+    talk.service.instead.append(failing(1, reply(500), "0000"))
+
+    talk.refresh(first=True)
+
+    posts = [one.json["name"] for one in talk.last_requests if one.json]
+    assert posts == [*many(10), "setting.number_0000"]
+
+
+def test_declarations_that_are_always_lost_keep_no_later_one_from_being_sent(
+    talk: Conversation,
+) -> None:
+    for name in [*[f"poison{place}" for place in range(4)], *many(8)]:
+        declare(talk, name)
+    talk.service.instead.append(failing(999, httpx.ReadTimeout("lost"), "poison"))
+
+    refreshed = talk.refresh(first=True)
+
+    refused = [name for name, one in refreshed.standings.items() if one.refusal]
+    assert sorted(refused) == [f"poison{place}" for place in range(4)]
+
+
 def test_refused_declaration_is_tried_again_at_every_tenth_refresh(talk: Conversation) -> None:
     setting = declare(talk)
     talk.service.instead.append(failing(999, reply(422)))
