@@ -116,7 +116,7 @@ class Declarer:
                 self._was_answered = True
                 self._settle(setting, post, request, answer)
                 if len(post.bodies) > 1 and self._may_go_on(setting):
-                    unsent.append((setting, replace(post, bodies=post.bodies[1:])))
+                    unsent.append((setting, post.after(self.standings[setting.name])))
             # Others wait for their values: no further requests that are lost, one by one, or sent
             # again to a service that has answered none.
             if all(isinstance(answer, Exception) for answer in answers):

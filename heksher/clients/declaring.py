@@ -105,6 +105,11 @@ class Post:
     standing: Standing
     note: str | None = None
 
+    def after(self, first: Standing) -> Post:
+        """Return what is left to be sent after a first step: the service knows the setting now."""
+        standing = replace(self.standing, canonical_name=first.canonical_name)
+        return replace(self, bodies=self.bodies[1:], standing=standing)
+
 
 def decide(setting: DeclaredSetting, listing: Listing) -> Standing | Post:
     """Return how *setting* stands by what the service lists, or what to declare to find out."""

@@ -702,6 +702,27 @@ def test_later_step_follows_a_first_one_that_another_program_beat(talk: Conversa
     assert setting.get(user="u") == 5
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [reply(500), httpx.ReadTimeout("lost"), reply(422), reply(409, json={"outcome": "rejected"})],
+    ids=["500", "lost", "422", "rejected"],
+)
+def test_setting_whose_second_step_fails_is_queried_at_once(
+    talk: Conversation, answer: Answer
+) -> None:
+    setting = declare(talk, version="2.0", default=5)
+    talk.service.rule("n", 1, 9, user="u")
+    talk.service.instead.append(
+        lambda request: answer if request.json and request.json["version"] == "2.0" else None
+    )
+
+    refreshed = talk.refresh(first=True)
+
+    assert (setting.get(user="u"), setting.get(user="v")) == (9, 5)
+    assert refreshed.standings["n"].refusal is not None
+    assert refreshed.errors == ()
+
+
 def test_outdated_answer_to_a_declaration_gives_version_and_new_name(talk: Conversation) -> None:
     setting = declare(talk)
     talk.service.add("new", 7, aliases=["n"], version="3.1")
