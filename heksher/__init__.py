@@ -1,14 +1,15 @@
-"""Dynamic, context-dependent settings, typed by pydantic and resolved in memory."""
+"""Dynamic, context-dependent settings, typed by pydantic and resolved in memory.
 
-from heksher.clients.async_client import AsyncHeksherClient
-from heksher.clients.setting_data import SettingData
-from heksher.clients.status import ClientStatus
-from heksher.clients.thread_client import ThreadHeksherClient
-from heksher.clients.tracking import TRACK_ALL
+The clients are imported when they are first asked for, and httpx with them: a program that only
+declares and reads settings, or tests them, does not pay for either.
+"""
+
+import typing
+
+from heksher import late_names
 from heksher.exceptions import (
     ClientClosed,
     ClientStateError,
-    DeclarationError,
     HeksherError,
     InvalidClient,
     InvalidContext,
@@ -17,10 +18,6 @@ from heksher.exceptions import (
     InvalidValue,
     MissingContextAttribute,
     MissingContextFeature,
-    ServiceError,
-    ServiceStatusError,
-    ServiceUnavailable,
-    UnexpectedResponse,
     UnknownSetting,
     UsageError,
 )
@@ -33,10 +30,43 @@ from heksher.settings.explicit_types import (
     HeksherMapping,
     HeksherSequence,
 )
-from heksher.settings.model import SettingsModel
 from heksher.settings.registry import pinned
 from heksher.settings.setting import Setting
 from heksher.settings.setting_type import Conversion, SettingType
+
+if typing.TYPE_CHECKING:
+    from heksher.clients.async_client import AsyncHeksherClient
+    from heksher.clients.setting_data import SettingData
+    from heksher.clients.status import ClientStatus
+    from heksher.clients.thread_client import ThreadHeksherClient
+    from heksher.clients.tracking import TRACK_ALL
+    from heksher.exceptions import (
+        DeclarationError,
+        ServiceError,
+        ServiceStatusError,
+        ServiceUnavailable,
+        UnexpectedResponse,
+    )
+    from heksher.settings.model import SettingsModel
+else:
+    __getattr__, __dir__ = late_names.imported_late(
+        globals(),
+        {
+            "heksher.clients.async_client": ["AsyncHeksherClient"],
+            "heksher.clients.setting_data": ["SettingData"],
+            "heksher.clients.status": ["ClientStatus"],
+            "heksher.clients.thread_client": ["ThreadHeksherClient"],
+            "heksher.clients.tracking": ["TRACK_ALL"],
+            "heksher.exceptions": [
+                "DeclarationError",
+                "ServiceError",
+                "ServiceStatusError",
+                "ServiceUnavailable",
+                "UnexpectedResponse",
+            ],
+            "heksher.settings.model": ["SettingsModel"],
+        },
+    )
 
 __all__ = [
     "PROVIDED",

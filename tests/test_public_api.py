@@ -15,8 +15,8 @@ def exported() -> list[str]:
     """Return every public name that the package's root really has."""
     return [
         name
-        for name, value in vars(heksher).items()
-        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+        for name in dir(heksher)
+        if not name.startswith("_") and not isinstance(getattr(heksher, name), types.ModuleType)
     ]
 
 
