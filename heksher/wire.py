@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 T = TypeVar("T")
 
-STRICT = ConfigDict(strict=True)
+STRICT = ConfigDict(strict=True, defer_build=True)  # built at first use: half are rarely needed
 
 
 @with_config(STRICT)
@@ -50,7 +50,7 @@ class LooseQueryAnswer(TypedDict):
 class ListedSetting(BaseModel):
     """A setting as the service lists it, with all that it knows of it."""
 
-    model_config = ConfigDict(strict=True, frozen=True)
+    model_config = ConfigDict(strict=True, frozen=True, defer_build=True)
 
     name: str
     configurable_features: list[str]

@@ -12,7 +12,6 @@ from heksher.clients.changes import Changes
 from heksher.clients.client import ClientState, HeksherClient
 from heksher.clients.listing import fetch_listing
 from heksher.clients.reporting import report_forked, report_malformed
-from heksher.clients.setting_data import settings_data
 from heksher.clients.transport import MAX_RESPONSE_BYTES
 from heksher.exceptions import ClientClosed, ClientStateError, ServiceError
 from heksher.settings import registry as registries
@@ -304,6 +303,9 @@ class AsyncHeksherClient(HeksherClient):
             ServiceError: The service cannot be reached, or does not answer as Heksher does.
             ClientClosed: The client is closed.
         """
+        # Few programs list settings, and this builds a model.
+        from heksher.clients.setting_data import settings_data
+
         self._check_open()
         listing, malformed = await self._driver.drive(fetch_listing())
         report_malformed(malformed)

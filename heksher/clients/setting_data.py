@@ -61,4 +61,4 @@ def _setting_data(listed: ListedSetting, by_name: dict[str, DeclaredSetting]) ->
             default = setting.decoder.decode(default, [])
         except Rejected:
             default = listed.default_value
-    return SettingData(**listed.model_dump(), setting=setting, default=default)
+    return SettingData(**dict(listed), setting=setting, default=default)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, with_config
+from pydantic import Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from heksher import wire
@@ -36,7 +36,7 @@ class SnapshotUnusable(Exception):  # noqa: N818  # says what happened; never le
     """A snapshot file is not there, damaged, of another format, or too old."""
 
 
-@with_config(ConfigDict(strict=True))
+@with_config(wire.STRICT)
 class SavedStanding(TypedDict):
     """How a setting stood: the service's name for it, and which default it reads."""
 
@@ -44,7 +44,7 @@ class SavedStanding(TypedDict):
     default_read: Literal["ours", "theirs", "theirs unless falsy"]
 
 
-@with_config(ConfigDict(strict=True))
+@with_config(wire.STRICT)
 class SavedState(TypedDict):
     """The content of a snapshot file.
 

@@ -12,7 +12,6 @@ from heksher.clients import flows, forking
 from heksher.clients.client import ClientState, HeksherClient
 from heksher.clients.listing import fetch_listing
 from heksher.clients.reporting import report_callback, report_forked, report_malformed
-from heksher.clients.setting_data import settings_data
 from heksher.clients.thread_changes import ThreadChanges
 from heksher.clients.thread_driver import Overdue, ThreadDriver
 from heksher.clients.transport import MAX_RESPONSE_BYTES
@@ -302,6 +301,9 @@ class ThreadHeksherClient(HeksherClient):
             ServiceError: The service cannot be reached, or does not answer as Heksher does.
             ClientClosed: The client is closed.
         """
+        # Few programs list settings, and this builds a model.
+        from heksher.clients.setting_data import settings_data
+
         self._check_open()
         listing, malformed = self._driver.drive(fetch_listing())
         report_malformed(malformed)
