@@ -11,6 +11,7 @@ from heksher.clients.async_driver import CLOSE_TIMEOUT, AsyncDriver
 from heksher.clients.changes import Changes
 from heksher.clients.client import ClientState, HeksherClient
 from heksher.clients.listing import fetch_listing
+from heksher.clients.refreshing import let_go
 from heksher.clients.reporting import report_forked, report_malformed
 from heksher.clients.transport import MAX_RESPONSE_BYTES
 from heksher.exceptions import ClientClosed, ClientStateError, ServiceError
@@ -196,8 +197,10 @@ class AsyncHeksherClient(HeksherClient):
         flow = flows.refresh(self._upkeep.session, first=first, thorough=thorough)
         refreshed = await self._driver.drive(flow)
         async with self.modification_lock:
-            self._upkeep.publish(refreshed)
+            former = self._upkeep.publish(refreshed)
         self._notify(refreshed)
+        for _ in let_go(former):
+            await asyncio.sleep(0)
         save = self._upkeep.snapshot_to_save(refreshed)
         if save is not None:
             await asyncio.to_thread(save)

@@ -6,6 +6,7 @@ so that a refresh that fails or is cancelled at any point leaves nothing behind.
 
 from __future__ import annotations
 
+from functools import cache
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,7 @@ from heksher.clients.effects import Breathe, Request, ask, expect, send
 from heksher.clients.listing import LIST_REQUEST, read_listing
 from heksher.clients.query_flow import Querying
 from heksher.clients.refreshing import Compiler, Refreshed
+from heksher.clients.session import Settled
 from heksher.clients.settling import Settling
 from heksher.exceptions import InvalidContext, ServiceError, ServiceUnavailable
 from heksher.settings.state import Snapshot, Source
@@ -60,9 +62,13 @@ class _Refresh:
         self._first = first
         self._thorough = thorough
         self._tracking = session.tracking
+        session.registry.declare_pending()
+        # Before any setting is looked at: what is declared from here on is for the next refresh.
+        self._revision = session.registry.revision
+        self._settled = session.settled_at(self._revision)
         self._previous = session.registry.snapshot
-        self._settings = session.registry.readable()
-        self._settling = Settling(session, first=first)
+        self._living = cache(session.registry.readable)
+        self._settling = Settling(session, self._settled, first=first)
         self._feature_order = self._previous.feature_order
         self._missing_features = session.missing_features
         self._errors: list[Exception] = []
@@ -75,20 +81,28 @@ class _Refresh:
         else:
             self._read_features((yield from ask(FEATURES_REQUEST)))
         compiler = Compiler(
-            self._settings,
+            self._living,
             self._previous.rule_sets,
             feature_order=self._feature_order,
             is_tracked=None if self._tracking.is_everything else self._tracking.is_tracked,
         )
-        yield Breathe()
+        if self._settled is None:
+            yield Breathe()
+            compiler.drop_dead()
         if self._feature_order != self._previous.feature_order:
             yield from compiler.reorder()
-        querying = Querying(self._session, self._settling, compiler, first=self._first)
+        querying = Querying(
+            self._session, self._settling, compiler, settled=self._settled, first=self._first
+        )
         yield from querying.run()
-        for index, setting in self._settings.items():
-            if self._settling.is_unusable(setting):
-                compiler.forget(index)
+        if querying.requeried or self._settling.has_news or self._settled is None:
+            self._forget_unusable(compiler)
         return self._refreshed(compiler, querying)
+
+    def _forget_unusable(self, compiler: Compiler) -> None:
+        for setting in self._living().values():
+            if self._settling.is_unusable(setting):
+                compiler.forget(setting)
 
     def _settle(self, listed: Answer) -> Flow[None]:
         try:
@@ -123,6 +137,15 @@ class _Refresh:
         self._feature_order = (*vanished, *order)
         self._missing_features = missing
 
+    def _settled_now(self, compiler: Compiler, querying: Querying) -> Settled | None:
+        """Return what the next refresh need not find out, if all that could be was found out."""
+        overview = self._settling.overview()
+        if self._errors or self._settling.errors or overview is None or not querying.batches:
+            return None
+        return Settled(
+            self._revision, self._tracking, compiler.rule_sets, overview, querying.batches
+        )
+
     def _refreshed(self, compiler: Compiler, querying: Querying) -> Refreshed:
         errors = (*self._errors, *self._settling.errors, *querying.errors)
         snapshot = Snapshot(
@@ -141,6 +164,7 @@ class _Refresh:
             validators=compiler.validators,
             local_defaults=compiler.local_defaults,
             standings=self._settling.standings,
+            settled=self._settled_now(compiler, querying),
             bodies=querying.bodies,
             kept_queries=frozenset(querying.kept_queries),
             notes=self._settling.notes,

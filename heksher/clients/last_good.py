@@ -153,7 +153,7 @@ def _compiled(saved: SavedState, session: Session, registry: Registry, *, age: f
     queried = {name: one for answer in saved["answers"] for name, one in answer["settings"].items()}
     tracking, order = session.tracking, tuple(saved["feature_order"])
     compiler = Compiler(
-        settings,
+        lambda: settings,
         registry.snapshot.rule_sets,
         feature_order=order,
         is_tracked=None if tracking.is_everything else tracking.is_tracked,

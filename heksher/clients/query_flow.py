@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from heksher.clients.effects import Answer, Flow, Request
     from heksher.clients.querying import Batch
     from heksher.clients.refreshing import Compiler
-    from heksher.clients.session import Session
+    from heksher.clients.session import Session, Settled
     from heksher.clients.settling import Settling
     from heksher.settings.declared import DeclaredSetting
     from heksher.wire import QueriedSetting
@@ -57,9 +57,11 @@ class Querying:
         session: What is known so far; only read.
         settling: How the settings stand; asked again where a query does not know them.
         compiler: Takes the answers.
+        settled: What is as it was at the last refresh.
         first: Whether the first error is raised, instead of kept.
 
     Attributes:
+        batches: The queries for all settings; empty where there are none, or they may be others.
         etags: The ETag of each query that was answered well.
         bodies: The answer to each query that was answered anew, if they are to be kept.
         kept_queries: The queries of which the former answer still is the last good one.
@@ -68,14 +70,20 @@ class Querying:
     """
 
     def __init__(
-        self, session: Session, settling: Settling, compiler: Compiler, *, first: bool
+        self,
+        session: Session,
+        settling: Settling,
+        compiler: Compiler,
+        *,
+        settled: Settled | None,
+        first: bool,
     ) -> None:
         self._session = session
         self._settling = settling
         self._compiler = compiler
         self._first = first
+        self._settled = None if settling.has_news else settled
         self._filter = session.tracking.query_filter()
-        self._settings = compiler.settings
         self._by_name: dict[str | None, list[DeclaredSetting]] | None = None
         self._looks = 0
         self._halvings = 0
@@ -83,6 +91,7 @@ class Querying:
         self._absent: dict[str, Request] = {}
         self._redefaulted: set[str] = set()
         self._doubted: set[str] = set()
+        self.batches: tuple[Batch, ...] = ()
         self.etags: dict[str, str] = {}
         self.bodies: dict[str, bytes] = {}
         self.kept_queries: set[str] = set()
@@ -92,12 +101,16 @@ class Querying:
     def run(self) -> Flow[None]:
         """Query all settings that the service knows; some of them again, if it must be."""
         yield from self._query()
-        for setting in self._settings.values() if self._doubted else ():
+        for setting in self._living() if self._doubted else ():
             if setting.name in self._doubted:
                 self._compiler.raw_defaults.pop(setting.index, None)
 
+    def _living(self) -> Collection[DeclaredSetting]:
+        return self._compiler.living().values()
+
     def _query(self) -> Flow[None]:
-        pending = self._batches(self._settings.values())
+        pending = self._all_batches()
+        self.batches = tuple(pending)
         while pending:
             self._unknown, self._absent = [], {}
             for start in range(0, len(pending), AT_ONCE):
@@ -105,8 +118,16 @@ class Querying:
                     self._doubt(self._redefaulted)
                     self._leave(pending[start + AT_ONCE :])
                     return
-            doubtful = self._unknown or self._absent or self._redefaulted
-            pending = (yield from self._second_thoughts()) if doubtful else []
+            pending = []
+            if self._unknown or self._absent or self._redefaulted:
+                # How settings stand, and so the queries for them, may become others.
+                self.batches = ()
+                pending = yield from self._second_thoughts()
+
+    def _all_batches(self) -> list[Batch]:
+        if self._settled is not None:
+            return list(self._settled.batches)
+        return self._batches(self._living())
 
     def _batches(self, settings: Iterable[DeclaredSetting]) -> list[Batch]:
         names = dict.fromkeys(self._settling.canonical_name(setting) for setting in settings)
@@ -120,7 +141,7 @@ class Querying:
         """Return the settings that are queried by these names, by name."""
         if self._by_name is None:
             self._by_name = {}
-            for setting in self._settings.values():
+            for setting in self._living():
                 self._by_name.setdefault(self._settling.canonical_name(setting), []).append(setting)
         return {name: self._by_name.get(name, []) for name in names}
 
@@ -132,7 +153,6 @@ class Querying:
         for batch, request in zip(asked, requests, strict=True):
             # Taken out of the list, so that a body goes as soon as it has been read.
             answer = answers.pop(0)
-            yield Breathe()
             try:
                 yield from self._read(batch, request, answer)
                 reachable = True
@@ -158,8 +178,8 @@ class Querying:
     def _etag(self, batch: Batch) -> str | None:
         """Return the ETag to send, if everything that it vouches for is still here."""
         etag = self._session.etags.get(batch.query)
-        if etag is None:
-            return None
+        if etag is None or self._settled is not None:
+            return etag
         for setting in self._settings_of(batch.names):
             standing = self._settling.standings[setting.name]
             read_local = self._session.local_defaults.get(setting.index)
@@ -186,6 +206,7 @@ class Querying:
             raise status_error(request, response)
 
     def _read_rules(self, batch: Batch, request: Request, response: httpx.Response) -> Flow[None]:
+        yield Breathe()
         asked = self._asked_by(batch.names)
         intake = Intake(lambda name, queried: self._compile(asked.get(name, ()), queried))
         try:
@@ -267,7 +288,7 @@ class Querying:
         self._looks += 1
         try:
             yield from self._settling.look_again(
-                [one for one in self._settings.values() if one.name in names]
+                [one for one in self._living() if one.name in names]
             )
         except ServiceError as error:
             self._looks = MAX_LOOKS
@@ -286,7 +307,7 @@ class Querying:
         wanted, now = set(names), self._settling.standings
         return [
             one
-            for one in self._settings.values()
+            for one in self._living()
             if one.name in wanted
             and (
                 now[one.name].canonical_name != before[one.name].canonical_name

@@ -8,7 +8,7 @@ stricter.)
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -30,18 +30,25 @@ _USUAL: Final = re.compile(r"[A-Za-z0-9_.]+")
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The settings of one query, by canonical name, and the filter it has."""
+    """One query.
+
+    Attributes:
+        names: The settings that it asks for, by canonical name.
+        query_filter: The filter that it has.
+        query: The query string; also what an ETag belongs to.
+    """
 
     names: tuple[str, ...]
     query_filter: str | None
+    query: str = field(init=False, repr=False, compare=False)
 
-    @property
-    def query(self) -> str:
-        """The query string; also what an ETag belongs to."""
+    def __post_init__(self) -> None:
+        # Once: it is asked for several times at each refresh.
         names = f"settings={','.join([quote(name, safe='') for name in self.names])}"
-        if self.query_filter is None:
-            return names
-        return f"{names}&context_filters={self.query_filter}"
+        query = (
+            names if self.query_filter is None else f"{names}&context_filters={self.query_filter}"
+        )
+        object.__setattr__(self, "query", query)
 
     def request(self, etag: str | None) -> Request:
         """Return the request, conditional on *etag* if there is one."""

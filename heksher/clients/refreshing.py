@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
     from heksher.clients.declaring import Standing
     from heksher.clients.effects import Flow
+    from heksher.clients.session import Settled
     from heksher.clients.tracking import Tracking
     from heksher.settings.compiling import RawRule
     from heksher.settings.declared import DeclaredSetting
     from heksher.settings.state import Snapshot
     from heksher.wire import QueriedSetting
 
-RULES_IN_ONE_GO: Final = 500
-"""How many rules are compiled before others may run: some 2 ms of work."""
+RULE_SETS_IN_ONE_GO: Final = 500
+"""How many rule sets are brought into order, or let go, before others may run: a few ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Refreshed:
         validators: The validators that each setting compiled had, by index.
         local_defaults: Whether each setting compiled was to read its own default, by index.
         standings: How each setting stands, by declared name.
+        settled: What the next refresh need not find out, if all is settled.
         bodies: The answer to each query that was answered anew, if they are to be kept.
         kept_queries: The queries of which the former answer still is the last good one.
         notes: What is to be said once of settings' declarations, by declared name.
@@ -53,7 +55,8 @@ class Refreshed:
     raw_defaults: dict[int, Any]
     validators: dict[int, tuple[Any, ...]]
     local_defaults: dict[int, bool]
-    standings: Mapping[str, Standing]
+    standings: dict[str, Standing]
+    settled: Settled | None = None
     bodies: Mapping[str, bytes] = field(default_factory=dict)
     kept_queries: frozenset[str] = frozenset()
     notes: Mapping[str, str] = field(default_factory=dict)
@@ -66,14 +69,12 @@ class Compiler:
     """Collects the rule sets of one refresh.
 
     Args:
-        settings: All living settings by index.
+        living: Returns all living settings by index; called where they are needed.
         previous: The rule sets that are read now, by index.
         feature_order: The service's order of context features.
         is_tracked: Tells whether a condition is tracked; `None` for all.
 
     Attributes:
-        settings: As given.
-        rule_sets: The next rule sets, by index; those of the previous ones that nothing replaces.
         changed: The settings that some context reads otherwise.
         raw_defaults: The service's default of each setting compiled, by index.
         validators: The validators of each setting compiled, by index.
@@ -82,13 +83,13 @@ class Compiler:
 
     def __init__(
         self,
-        settings: Mapping[int, DeclaredSetting],
+        living: Callable[[], Mapping[int, DeclaredSetting]],
         previous: Mapping[int, RuleSet[Any]],
         *,
         feature_order: tuple[str, ...],
         is_tracked: Callable[[str, str], bool] | None,
     ) -> None:
-        self.settings = settings
+        self.living = living
         self._previous = previous
         self._feature_order = feature_order
         self._is_tracked = is_tracked
@@ -96,16 +97,31 @@ class Compiler:
         self.raw_defaults: dict[int, Any] = {}
         self.validators: dict[int, tuple[Any, ...]] = {}
         self.local_defaults: dict[int, bool] = {}
-        self.rule_sets = {
-            index: rule_set for index, rule_set in previous.items() if index in settings
-        }
+        self._next: dict[int, RuleSet[Any]] | None = None
+
+    @property
+    def rule_sets(self) -> Mapping[int, RuleSet[Any]]:
+        """The next rule sets by index: the previous ones, as long as none is another."""
+        return self._previous if self._next is None else self._next
+
+    def _writable(self) -> dict[int, RuleSet[Any]]:
+        if self._next is None:
+            self._next = dict(self._previous)
+        return self._next
+
+    def drop_dead(self) -> None:
+        """Leave out the rules of settings that nobody has any more."""
+        for index in self.rule_sets.keys() - self.living().keys():
+            del self._writable()[index]
 
     def reorder(self) -> Flow[None]:
         """Bring all former rule sets into the present order of context features."""
-        for place, (index, former) in enumerate(list(self.rule_sets.items())):
-            if place % RULES_IN_ONE_GO == 0:
+        for place, setting in enumerate(self.living().values()):
+            if place % RULE_SETS_IN_ONE_GO == 0:
                 yield Breathe()
-            self._take(index, former.reordered(self._feature_order))
+            former = self.rule_sets.get(setting.index)
+            if former is not None:
+                self._take(setting, former.reordered(self._feature_order))
 
     def compile(
         self, setting: DeclaredSetting, queried: QueriedSetting, standing: Standing
@@ -116,7 +132,7 @@ class Compiler:
         self.validators[setting.index] = setting.validators
         self.local_defaults[setting.index] = standing.reads_local_default(setting)
         try:
-            self._take(setting.index, self._compiled(setting, queried, standing))
+            self._take(setting, self._compiled(setting, queried, standing))
         except (Exception, CancelledError) as error:  # noqa: BLE001  # a user's code may raise anything
             self._keep(setting, f"reading its rules raised {type(error).__name__}")
 
@@ -139,7 +155,7 @@ class Compiler:
     def _keep(self, setting: DeclaredSetting, reason: str) -> None:
         """Let a setting read what it did until now, and say why."""
         former = self._previous.get(setting.index, setting.declared_rules)
-        self.rule_sets[setting.index] = RuleSet(
+        self._writable()[setting.index] = RuleSet(
             former.features,
             former.tiers,
             former.default,
@@ -153,21 +169,34 @@ class Compiler:
         """Tell whether a setting has rules from an earlier refresh."""
         return index in self._previous
 
-    def forget(self, index: int) -> None:
+    def forget(self, setting: DeclaredSetting) -> None:
         """Let a setting read its declared default: it is not to be queried."""
-        if self.rule_sets.pop(index, None) is not None:
-            setting = self.settings[index]
-            if not setting.declared_rules.reads_as(self._previous[index]):
+        if setting.index in self.rule_sets:
+            del self._writable()[setting.index]
+            former = self._previous.get(setting.index)
+            if former is not None and not setting.declared_rules.reads_as(former):
                 self.changed.add(setting)
 
-    def _take(self, index: int, rule_set: RuleSet[Any]) -> None:
-        setting = self.settings[index]
+    def _take(self, setting: DeclaredSetting, rule_set: RuleSet[Any]) -> None:
+        index = setting.index
         former = self._previous.get(index, setting.declared_rules)
         if rule_set is not former and not rule_set.reads_as(former):
             self.changed.add(setting)
         elif index in self._previous and _says_the_same(rule_set, former):
             rule_set = former
-        self.rule_sets[index] = rule_set
+        if self.rule_sets.get(index) is not rule_set:
+            self._writable()[index] = rule_set
+
+
+def let_go(rule_sets: list[RuleSet[Any]]) -> Flow[None]:
+    """Let go of rule sets that nothing reads any more: it takes as long as to make them.
+
+    Args:
+        rule_sets: The last references to them; emptied.
+    """
+    while rule_sets:
+        yield Breathe()
+        del rule_sets[-RULE_SETS_IN_ONE_GO:]
 
 
 def _says_the_same(rule_set: RuleSet[Any], former: RuleSet[Any]) -> bool:

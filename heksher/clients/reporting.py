@@ -39,16 +39,19 @@ def report_refreshed(
         former_standings: How settings stood before, by name.
         former_missing: The context features that were missing before.
     """
+    compiled = [(index, refreshed.snapshot.rule_sets.get(index)) for index in refreshed.validators]
     news = {
         index: rule_set
-        for index, rule_set in refreshed.snapshot.rule_sets.items()
-        if (rule_set.rejections or rule_set.coercions)
+        for index, rule_set in compiled
+        if rule_set is not None
+        and (rule_set.rejections or rule_set.coercions)
         and rule_set is not former_rule_sets.get(index)
     }
     for index, setting in settings().items() if news else ():
         if index in news:
             _report_values(setting.name, news[index], former_rule_sets.get(index))
-    for name, standing in refreshed.standings.items():
+    has_news = refreshed.standings is not former_standings
+    for name, standing in refreshed.standings.items() if has_news else ():
         former = former_standings.get(name)
         if standing is not former:
             _report_standing(name, standing, former)

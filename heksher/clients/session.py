@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from heksher.clients.declaring import DeclarationOutcome
@@ -13,10 +14,12 @@ if TYPE_CHECKING:
 
     from heksher.clients.declaring import Standing
     from heksher.clients.listing import Listing
+    from heksher.clients.querying import Batch
     from heksher.clients.refreshing import Refreshed
     from heksher.clients.tracking import Tracked
     from heksher.settings.declared import DeclaredSetting
     from heksher.settings.registry import Registry
+    from heksher.settings.rules import RuleSet
 
 T = TypeVar("T")
 
@@ -25,6 +28,52 @@ RETRY_EVERY: Final = 10
 
 RETRY_SOON: Final = frozenset({1, 2, 4})
 """How many refreshes after the service failed at declarations they are tried again, besides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """How all settings stand, in short.
+
+    Attributes:
+        has_refusals: Whether any is not declared as asked.
+        reads_local_defaults: Whether any reads its declared default, whatever the service's is.
+    """
+
+    has_refusals: bool
+    reads_local_defaults: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a refresh found out that the next ones need not, until something changes here.
+
+    Attributes:
+        revision: The registry's, when the refresh began.
+        tracking: What was tracked then.
+        rule_sets: What was published then.
+        overview: How all settings stand.
+        batches: The queries for all of them.
+    """
+
+    revision: int
+    tracking: Tracking
+    rule_sets: Mapping[int, RuleSet[Any]]
+    overview: Overview
+    batches: tuple[Batch, ...]
+
+
+def overview_of(
+    declared: Collection[DeclaredSetting], standings: Mapping[str, Standing]
+) -> Overview | None:
+    """Return how all of *declared* stand; `None` if that is not known of one."""
+    found = [(setting, standings.get(setting.name)) for setting in declared]
+    known = [(one, standing) for one, standing in found if standing is not None]
+    if len(known) < len(found) or any(one.index != standing.index for one, standing in known):
+        return None
+    return Overview(
+        has_refusals=any(standing.refusal for _, standing in known),
+        reads_local_defaults=any(standing.reads_local_default(one) for one, standing in known),
+    )
 
 
 class Session:
@@ -44,6 +93,7 @@ class Session:
         local_defaults: Whether each setting was to read its own default, by index.
         raw_defaults: The service's default of each setting when it was last seen, by index.
         missing_features: The client's context features that the service lacks.
+        settled: What the last refresh settled, if it settled all.
         randomness: Where jitter comes from.
     """
 
@@ -66,6 +116,7 @@ class Session:
         self.local_defaults: dict[int, bool] = {}
         self.raw_defaults: dict[int, Any] = {}
         self.missing_features: tuple[str, ...] = ()
+        self.settled: Settled | None = None
         self.randomness = random.Random()  # noqa: S311  # jitter, no secret
         self.refreshes = 0
         self._degraded: frozenset[str] = frozenset()
@@ -85,6 +136,7 @@ class Session:
         ask at the same times.
         """
         self.etags = {}
+        self.settled = None
         self.randomness = random.Random()  # noqa: S311  # jitter, no secret
 
     @property
@@ -97,24 +149,26 @@ class Session:
         """The settings at whose declaration the service kept failing."""
         return self._degraded
 
-    def needs_listing(self, declared: Collection[DeclaredSetting], *, thorough: bool) -> bool:
+    def settled_at(self, revision: int) -> Settled | None:
+        """Return what is settled, if nothing has changed since then on the program's side."""
+        settled = self.settled
+        if (
+            settled is None
+            or settled.revision != revision
+            or settled.tracking != self.tracking
+            or settled.rule_sets is not self.registry.snapshot.rule_sets
+        ):
+            return None
+        return settled
+
+    def needs_listing(self, overview: Overview | None, *, thorough: bool) -> bool:
         """Tell whether the service's list is needed to know how all settings stand."""
-        standings = [self.standings.get(setting.name) for setting in declared]
-        if any(
-            standing is None or standing.index != setting.index
-            for standing, setting in zip(standings, declared, strict=True)
-        ):
+        if overview is None or self._is_degraded_due:
             return True
-        if self._is_degraded_due:
-            return True
-        if thorough and any(
-            standing is not None and standing.reads_local_default(setting)
-            for standing, setting in zip(standings, declared, strict=True)
-        ):
+        if thorough and overview.reads_local_defaults:
             # A newer version of another program shows in the list alone, if its default is equal.
             return True
-        refused = any(standing is not None and standing.refusal for standing in standings)
-        return refused and (thorough or self.is_retry_due)
+        return overview.has_refusals and (thorough or self.is_retry_due)
 
     @property
     def _is_degraded_due(self) -> bool:
@@ -147,30 +201,37 @@ class Session:
     def commit(self, refreshed: Refreshed) -> None:
         """Remember what a refresh found out, now that it is published."""
         self.refreshes += 1
-        self.standings = dict(refreshed.standings)
-        self._count_degraded()
+        if refreshed.standings is not self.standings:
+            self.standings = refreshed.standings
+            self._degraded, before = _degraded(self.standings), self._degraded
+            if not self._degraded <= before:
+                self._degraded_for = 0
+        self._degraded_for = self._degraded_for + 1 if self._degraded else 0
         self.missing_features = refreshed.missing_features
-        self.validators = _of_living(self.validators | refreshed.validators, refreshed)
-        self.local_defaults = _of_living(self.local_defaults | refreshed.local_defaults, refreshed)
-        self.raw_defaults = _of_living(self.raw_defaults | refreshed.raw_defaults, refreshed)
+        _take_in(self.validators, refreshed.validators, refreshed)
+        _take_in(self.local_defaults, refreshed.local_defaults, refreshed)
+        _take_in(self.raw_defaults, refreshed.raw_defaults, refreshed)
         self.etags = dict(refreshed.etags) if refreshed.tracking == self.tracking else {}
-
-    def _count_degraded(self) -> None:
-        """Count the refreshes since a declaration was degraded that was not before."""
-        before = self._degraded
-        self._degraded = frozenset(
-            [name for name, standing in self.standings.items() if _is_degraded(standing)]
-        )
-        is_new = not self._degraded <= before
-        self._degraded_for = 0 if not self._degraded else 1 if is_new else self._degraded_for + 1
+        self.settled = refreshed.settled
 
 
-def _is_degraded(standing: Standing) -> bool:
-    return standing.outcome is DeclarationOutcome.DEGRADED
+def _degraded(standings: Mapping[str, Standing]) -> frozenset[str]:
+    return frozenset(
+        [
+            name
+            for name, standing in standings.items()
+            if standing.outcome is DeclarationOutcome.DEGRADED
+        ]
+    )
 
 
-def _of_living(values: dict[int, T], refreshed: Refreshed) -> dict[int, T]:
-    return {index: one for index, one in values.items() if index in refreshed.snapshot.rule_sets}
+def _take_in(known: dict[int, T], found: Mapping[int, T], refreshed: Refreshed) -> None:
+    """Add what a refresh found to what is known, of the settings that have rules."""
+    known.update(found)
+    living = refreshed.snapshot.rule_sets
+    if len(known) > len(living):
+        for index in known.keys() - living.keys():
+            del known[index]
 
 
 _REFUSED_BY_SERVICE = frozenset(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from heksher.clients.declaration_flow import Declarer
 from heksher.clients.declaring import lacking_features, undeclared
 from heksher.clients.listing import fetch_listing
+from heksher.clients.session import overview_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from heksher.clients.declaring import Standing
     from heksher.clients.effects import Flow
     from heksher.clients.listing import Listing
-    from heksher.clients.session import Session
+    from heksher.clients.session import Overview, Session, Settled
     from heksher.settings.declared import DeclaredSetting
 
 
@@ -23,31 +25,45 @@ class Settling:
 
     Args:
         session: What is known so far.
+        settled: What of it still is as it was.
         first: Whether answers that are not Heksher's are raised, instead of kept.
 
     Attributes:
-        declared: The settings to declare.
-        standings: How each stands, by declared name.
+        standings: How each setting stands, by declared name; the session's own, unless there is
+            news of one.
         notes: What is to be said once of a declaration, by declared name.
         malformed: What is wrong with entries of the service's list.
         errors: Answers to declarations that are not Heksher's.
     """
 
-    def __init__(self, session: Session, *, first: bool) -> None:
+    def __init__(self, session: Session, settled: Settled | None, *, first: bool) -> None:
         self._session = session
+        self._settled = settled
         self._first = first
-        self.declared = session.registry.declared()
-        living = {setting.name for setting in session.registry.readable().values()}
-        self.standings = {
-            name: standing for name, standing in session.standings.items() if name in living
-        }
+        self.standings = session.standings if settled else _of_living(session)
         self.notes: dict[str, str] = {}
         self.malformed: list[str] = []
         self.errors: list[Exception] = []
 
+    @cached_property
+    def declared(self) -> list[DeclaredSetting]:
+        """The settings to declare."""
+        return self._session.registry.declared()
+
+    @property
+    def has_news(self) -> bool:
+        """Whether any setting may stand otherwise than before."""
+        return self.standings is not self._session.standings
+
+    def overview(self) -> Overview | None:
+        """Return how all settings stand; `None` if that is not known of one."""
+        if self._settled is not None and not self.has_news:
+            return self._settled.overview
+        return overview_of(self.declared, self.standings)
+
     def needs_listing(self, *, thorough: bool) -> bool:
         """Tell whether the service's list is needed to know how all settings stand."""
-        return self._session.needs_listing(self.declared, thorough=thorough)
+        return self._session.needs_listing(self.overview(), thorough=thorough)
 
     def canonical_name(self, setting: DeclaredSetting) -> str | None:
         """Return the name to query *setting* by; `None` if it is not to be queried."""
@@ -63,6 +79,7 @@ class Settling:
         self, listing: Listing, feature_order: Sequence[str], *, thorough: bool
     ) -> Flow[None]:
         """Find out how all settings stand by *listing*, where it may have news of them."""
+        self.standings = dict(self.standings)
         usable = [one for one in self.declared if self._has_features(one, feature_order)]
         yield from self._decide(
             self._session.undecided(usable, listing, thorough=thorough), listing
@@ -77,6 +94,7 @@ class Settling:
             ServiceError: The list cannot be had.
         """
         listing, malformed = yield from fetch_listing()
+        self.standings = dict(self.standings)
         self.malformed += malformed
         names = {setting.name for setting in settings}
         doubted = [
@@ -111,6 +129,12 @@ class Settling:
                 self.standings[setting.name] = lacking_features(setting, lacking, whose)
                 return False
         return True
+
+
+def _of_living(session: Session) -> dict[str, Standing]:
+    """Return how settings stand that still live."""
+    living = {setting.name for setting in session.registry.readable().values()}
+    return {name: standing for name, standing in session.standings.items() if name in living}
 
 
 def _is_refused_as_before(standing: Standing, listing: Listing) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from heksher.clients import flows, forking
 from heksher.clients.client import ClientState, HeksherClient
 from heksher.clients.listing import fetch_listing
+from heksher.clients.refreshing import let_go
 from heksher.clients.reporting import report_callback, report_forked, report_malformed
 from heksher.clients.thread_changes import ThreadChanges
 from heksher.clients.thread_driver import Overdue, ThreadDriver
@@ -207,9 +208,12 @@ class ThreadHeksherClient(HeksherClient):
         with self.modification_lock:
             if self._driver.is_closed:
                 raise ClientClosed("the client was closed")
-            self._upkeep.publish(refreshed)
+            former = self._upkeep.publish(refreshed)
         self._upkeep.listeners.notify(refreshed.changed)
         self._changes.put(refreshed.changed)
+        for _ in let_go(former):
+            # Other threads may run between the parts; within one, Python lets none.
+            continue
         save = self._upkeep.snapshot_to_save(refreshed)
         if save is not None:
             save()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from heksher.clients.notifying import ChangeListeners
 from heksher.clients.reporting import (
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from heksher.clients.refreshing import Refreshed
     from heksher.settings.context import DefaultSource, FeatureDefault
     from heksher.settings.registry import MainClient, Registry
+    from heksher.settings.rules import RuleSet
 
 
 class Upkeep:
@@ -84,14 +85,22 @@ class Upkeep:
         """Note that a refresh begins."""
         self._last_attempt = datetime.now(UTC)
 
-    def publish(self, refreshed: Refreshed) -> None:
-        """Make a refresh what is read, then remember what it found out, then report it."""
+    def publish(self, refreshed: Refreshed) -> list[RuleSet[Any]]:
+        """Make a refresh what is read, then remember what it found out, then report it.
+
+        Returns:
+            The rule sets that are read no longer.
+        """
         session = self.session
         before = self._registry.snapshot.rule_sets
         standings, missing = session.standings, session.missing_features
         self._registry.publish(refreshed.snapshot)
         session.commit(refreshed)
         report_refreshed(refreshed, self._registry.readable, before, standings, missing)
+        now = refreshed.snapshot.rule_sets
+        if before is now:
+            return []
+        return [one for index, one in before.items() if now.get(index) is not one]
 
     def snapshot_to_save(self, refreshed: Refreshed) -> Callable[[], None] | None:
         """Return what writes the last good state to disk, if that is to be done now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import count
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Generic, Protocol
 from weakref import ref
@@ -23,6 +24,7 @@ from heksher.settings.state import (
     StateContent,
     View,
     make_state,
+    next_state,
     state_of,
 )
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from heksher.settings.context import DefaultSource
+    from heksher.settings.rules import RuleSet
 
 S = TypeVar("S", bound=DeclaredSetting, default=Any)
 
@@ -54,7 +57,9 @@ class Registry(Generic[S]):
         state: The published state. Only this class assigns it.
         view: What the current task or thread reads instead, if anything: a pinned state, or
             overrides on top of one.
+        readers: What makes the settings' `get`, by their features; see `reading`.
         viewed: Whether any task or thread ever had a view; until then readers need not ask.
+        revision: Another number whenever a setting was declared, died, or became outdated.
     """
 
     __slots__ = (
@@ -64,8 +69,13 @@ class Registry(Generic[S]):
         "_main",
         "_names",
         "_note",
+        "_noticed",
+        "_revisions",
         "_settings",
+        "_shown_revision",
         "_size",
+        "readers",
+        "revision",
         "state",
         "view",
         "viewed",
@@ -73,6 +83,7 @@ class Registry(Generic[S]):
 
     def __init__(self) -> None:
         self.view: ContextVar[View | None] = ContextVar("heksher.view", default=None)
+        self.readers: dict[tuple[str, ...], Callable[..., Any]] = {}
         self.viewed = False
         self._lock = RLock()
         self._names: dict[str, ref[S]] = {}
@@ -81,6 +92,11 @@ class Registry(Generic[S]):
         self._size = PLACES
         self._main: ref[MainClient] | None = None
         self._note: Callable[[State, int], object] | None = None
+        # Numbers are taken from it at once, whatever threads do; adding one to a number is not.
+        self._revisions = count(1)
+        self.revision = self._shown_revision = 0
+        # Kept, so that thousands of settings' weak references share it.
+        self._noticed = self._revise
         self.state: State | Alarm = make_state(StateContent(Snapshot(), {}), {}, self._size)
 
     def declare(self, setting: S) -> None:
@@ -95,12 +111,16 @@ class Registry(Generic[S]):
             # Before anybody can find the setting, such as a client in another thread.
             setting.index = index = self._size
             self._size += PLACES
-            self._names[setting.name] = ref(setting)
-            self._settings[index] = ref(setting)
-            state_of(self.state).extend([None, None, setting.declared_rules.default])
+            self._names[setting.name] = self._settings[index] = ref(setting, self._noticed)
+            self._revise()
+            state_of(self.state).extend([None, None, setting.default_value])
             main = self.main
         if main is not None:
             main.setting_declared()
+
+    def _revise(self, _died: object = None) -> None:
+        # Also called by the collector, anywhere: it must not take the lock.
+        self.revision = next(self._revisions)
 
     def _check_name(self, setting: S) -> None:
         other = self._living(setting.name)
@@ -142,10 +162,9 @@ class Registry(Generic[S]):
         """Return the living settings to declare, one for each name, in order of declaration.
 
         Raises:
-            UsageError: What was to be declared later cannot be; all else is by then. It is raised
-                once.
+            UsageError: As by `declare_pending`.
         """
-        self._declare_later_ones()
+        self.declare_pending()
         with self._lock:
             found = {name: reference() for name, reference in self._names.copy().items()}
             for name in [name for name, setting in found.items() if setting is None]:
@@ -153,7 +172,12 @@ class Registry(Generic[S]):
         living = [setting for setting in found.values() if setting is not None]
         return sorted(living, key=lambda setting: setting.index)
 
-    def _declare_later_ones(self) -> None:
+    def declare_pending(self) -> None:
+        """Declare what was to be declared later.
+
+        Raises:
+            UsageError: Some of it cannot be; all else is by then. It is raised once.
+        """
         later, self._later = self._later, []
         errors = []
         for declare in later:
@@ -184,7 +208,22 @@ class Registry(Generic[S]):
         """Make *snapshot* what is read from now on."""
         with self._lock:
             content: StateContent = self.state[0]
-            self._assign(StateContent(snapshot, content.defaults))
+            replaced = self._replaced(content.snapshot, snapshot)
+            published = StateContent(snapshot, content.defaults)
+            if replaced is None:
+                self._assign(published)
+            else:
+                self._show(next_state(state_of(self.state), published, replaced))
+
+    def _replaced(self, former: Snapshot, snapshot: Snapshot) -> dict[int, RuleSet[Any]] | None:
+        """Return the rule sets of *snapshot* that *former* lacks; `None` if more is different."""
+        before, now = former.rule_sets, snapshot.rule_sets
+        if self._shown_revision != self.revision:
+            return None
+        if before is now:
+            return {}
+        replaced = {index: one for index, one in now.items() if before.get(index) is not one}
+        return replaced if before.keys() <= now.keys() else None
 
     def republish(self, change: Callable[[Snapshot], Snapshot]) -> None:
         """Make what *change* returns for the published snapshot what is read from now on."""
@@ -206,7 +245,11 @@ class Registry(Generic[S]):
             self._assign(StateContent(content.snapshot, merged))
 
     def _assign(self, content: StateContent) -> None:
-        state = make_state(content, self.readable(), self._size)
+        revision = self.revision
+        self._show(make_state(content, self.readable(), self._size))
+        self._shown_revision = revision
+
+    def _show(self, state: State) -> None:
         self.state = state if self._note is None else RecordedState(state, self._note)
 
     @contextmanager
@@ -252,6 +295,7 @@ class Registry(Generic[S]):
 
     def outdated(self, setting: S) -> None:
         """Ask the main client, if any, to query *setting* afresh."""
+        self._revise()
         main = self.main
         if main is not None:
             main.setting_outdated(setting)

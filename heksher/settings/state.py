@@ -173,11 +173,26 @@ def make_state(content: StateContent, settings: Mapping[int, DeclaredSetting], s
     rule_sets = content.snapshot.rule_sets
     for index, setting in settings.items():
         rule_set = rule_sets.get(index, setting.declared_rules)
-        if rule_set.tiers:
-            state[index] = rule_set.resolve
-        else:
-            state[index + 2] = rule_set.default
+        state[index : index + PLACES] = _places_of(rule_set)
     return state
+
+
+def next_state(state: State, content: StateContent, replaced: Mapping[int, RuleSet[Any]]) -> State:
+    """Return the state that follows *state*, where some settings have other rule sets.
+
+    The others keep their fillers, so *content* must have the same defaults of context features.
+    """
+    following = state.copy()
+    following[0] = content
+    for index, rule_set in replaced.items():
+        following[index : index + PLACES] = _places_of(rule_set)
+    return following
+
+
+def _places_of(rule_set: RuleSet[Any]) -> tuple[Any, Any, Any]:
+    if rule_set.tiers:
+        return rule_set.resolve, None, None
+    return None, None, rule_set.default
 
 
 def rule_set_in(state: State, setting: DeclaredSetting) -> RuleSet[Any]:

@@ -818,7 +818,7 @@ def test_falsy_default_of_a_created_setting_gives_way_too(talk: Conversation) ->
     talk.refresh()
     talk.service.settings.pop("a")
     talk.service.instead.append(answering("query", reply(500)))
-    talk.session.standings.clear()
+    talk.session.standings, talk.session.settled = {}, None
     talk.session.raw_defaults.clear()
     talk.refresh()
     upgrade_elsewhere(talk, "a", 5)

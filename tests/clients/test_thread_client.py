@@ -323,7 +323,7 @@ def test_reload_raises_what_went_wrong_and_goes_on(
 def test_reload_where_it_would_wait_for_itself_is_an_error(
     canned: Canned, registry: Registry, make: Callable[..., Hooked], where: str
 ) -> None:
-    declare(registry)
+    setting = declare(registry)
     with make() as client:
         raised: list[BaseException] = []
 
