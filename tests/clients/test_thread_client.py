@@ -343,6 +343,7 @@ def test_reload_where_it_would_wait_for_itself_is_an_error(
 
         assert len(raised) == 1
         assert "call it in another thread" in str(raised[0])
+        assert setting.get(user="x") == 7
 
 
 def test_hook_may_close_the_client(make: Callable[..., Hooked]) -> None:
