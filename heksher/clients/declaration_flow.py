@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from heksher.clients.listing import Listing
     from heksher.settings.declared import DeclaredSetting
 
-_ToSend: TypeAlias = "tuple[DeclaredSetting, Post]"
+ToSend: TypeAlias = "tuple[DeclaredSetting, Post]"
+"""A setting, and what is to be sent of it."""
 
 RETRIES: Final = 3
 """How often a declaration is sent again after a 5xx, or after no answer."""
@@ -63,6 +64,8 @@ class Declarer:
         standings: How each setting stands, by its declared name.
         notes: What is to be said once, by the setting's name.
         errors: The answers that are not Heksher's; those settings count as degraded.
+        overtaken: What was sent to a service that holds otherwise than it listed, since another
+            program declared something meanwhile.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Declarer:
         self.standings: dict[str, Standing] = {}
         self.notes: dict[str, str] = {}
         self.errors: list[UnexpectedResponse] = []
+        self.overtaken: list[ToSend] = []
 
     def declare(self, settings: Iterable[DeclaredSetting]) -> Flow[None]:
         """Find out how *settings* stand, and declare those that need it."""
@@ -89,7 +93,7 @@ class Declarer:
                 posts.append((setting, decision))
         yield from self._post(posts)
 
-    def _post(self, posts: list[_ToSend]) -> Flow[None]:
+    def _post(self, posts: list[ToSend]) -> Flow[None]:
         """Send declarations in rounds: what the service failed at is sent again in the next."""
         for failures in range(RETRIES + 1):
             if not posts:
@@ -99,7 +103,7 @@ class Declarer:
             posts = yield from self._round(posts, is_first=not failures)
         self._degrade(posts)
 
-    def _round(self, posts: list[_ToSend], *, is_first: bool) -> Flow[list[_ToSend]]:
+    def _round(self, posts: list[ToSend], *, is_first: bool) -> Flow[list[ToSend]]:
         """Send each of the declarations, and its next steps; return what is to be sent again."""
         unsent, failed = deque(posts), []
         while unsent:
@@ -114,9 +118,9 @@ class Declarer:
                     failed.append((setting, post))
                     continue
                 self._was_answered = True
-                self._settle(setting, post, request, answer)
-                if len(post.bodies) > 1 and self._may_go_on(setting):
-                    unsent.append((setting, post.after(self.standings[setting.name])))
+                next_step = self._settle(setting, post, request, answer)
+                if next_step is not None:
+                    unsent.append((setting, next_step))
             # Others wait for their values: no further requests that are lost, one by one, or sent
             # again to a service that has answered none.
             if all(isinstance(answer, Exception) for answer in answers):
@@ -126,30 +130,40 @@ class Declarer:
         # Those without a turn come first, lest four that are always lost keep back all others.
         return self._to_be_retried([*unsent, *failed])
 
-    def _to_be_retried(self, posts: list[_ToSend]) -> list[_ToSend]:
+    def _to_be_retried(self, posts: list[ToSend]) -> list[ToSend]:
         self._degrade([one for one in posts if one[0].name in self._degraded])
         return [one for one in posts if one[0].name not in self._degraded]
 
-    def _degrade(self, posts: Iterable[_ToSend]) -> None:
+    def _degrade(self, posts: Iterable[ToSend]) -> None:
         for setting, post in posts:
             self.standings[setting.name] = post.standing
 
-    def _may_go_on(self, setting: DeclaredSetting) -> bool:
-        """Tell whether the next step makes sense: it changes what another program made first."""
-        standing = self.standings[setting.name]
-        return standing.refusal is None or standing.outcome is DeclarationOutcome.MISMATCH
-
     def _settle(
         self, setting: DeclaredSetting, post: Post, request: Request, answer: Answer
-    ) -> None:
+    ) -> Post | None:
+        """Note how a setting stands after an answer; return what is to be sent next, if anything."""
         try:
             standing = _standing(setting, post, request, received(request, answer))
         except UnexpectedResponse as error:
             standing = post.standing
             self.errors.append(error)
         self.standings[setting.name] = standing
+        if _is_overtaken(setting, post, standing):
+            self.overtaken.append((setting, post))
+            return None
         if post.note:
             self.notes[setting.name] = post.note
+        return post.after(standing) if len(post.bodies) > 1 and not standing.refusal else None
+
+
+def _is_overtaken(setting: DeclaredSetting, post: Post, standing: Standing) -> bool:
+    """Tell whether the service holds otherwise than the list said, by which *post* was decided."""
+    if standing.outcome is DeclarationOutcome.REJECTED:
+        return standing.canonical_name is None
+    if standing.outcome is DeclarationOutcome.OUTDATED:
+        # A newer version under its former name would rename it back.
+        return len(post.bodies) > 1 and standing.canonical_name != setting.name
+    return standing.outcome is DeclarationOutcome.MISMATCH
 
 
 def _is_failure(answer: Answer) -> bool:

@@ -132,6 +132,11 @@ def decide(setting: DeclaredSetting, listing: Listing) -> Standing | Post:
     return _new(setting)
 
 
+def is_known(setting: DeclaredSetting, listing: Listing) -> bool:
+    """Tell whether the service lists *setting*, by whatever name we know."""
+    return bool(listing.called(setting.name) or _former(setting, listing))
+
+
 def _former(setting: DeclaredSetting, listing: Listing) -> ListedSetting | None:
     return None if setting.alias is None else listing.called(setting.alias)
 

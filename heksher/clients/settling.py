@@ -6,13 +6,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from heksher.clients.declaration_flow import Declarer
-from heksher.clients.declaring import lacking_features, undeclared
+from heksher.clients.declaring import is_known, lacking_features, undeclared
 from heksher.clients.listing import fetch_listing
 from heksher.clients.session import overview_of
+from heksher.exceptions import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from heksher.clients.declaration_flow import ToSend
     from heksher.clients.declaring import Standing
     from heksher.clients.effects import Flow
     from heksher.clients.listing import Listing
@@ -110,6 +112,25 @@ class Settling:
             for setting in settings:
                 self.standings[setting.name] = undeclared(setting, listing)
             return
+        overtaken = yield from self._declare(settings, listing)
+        if overtaken:
+            yield from self._decide_anew(overtaken)
+
+    def _decide_anew(self, overtaken: list[ToSend]) -> Flow[None]:
+        """Find out how settings stand that another program declared at the same time."""
+        try:
+            listing, malformed = yield from fetch_listing()
+        except ServiceError as error:
+            if self._first:
+                raise
+            self.errors.append(error)
+            self.standings.update({setting.name: post.standing for setting, post in overtaken})
+            return
+        self.malformed += malformed
+        yield from self._declare([one for one, _ in overtaken if is_known(one, listing)], listing)
+
+    def _declare(self, settings: Iterable[DeclaredSetting], listing: Listing) -> Flow[list[ToSend]]:
+        """Declare what has to be; return what the service held otherwise by then."""
         declarer = Declarer(listing, self._session.randomness, self._session.degraded)
         yield from declarer.declare(settings)
         if declarer.errors and self._first:
@@ -117,6 +138,7 @@ class Settling:
         self.errors += declarer.errors
         self.standings.update(declarer.standings)
         self.notes.update(declarer.notes)
+        return declarer.overtaken
 
     def _has_features(self, setting: DeclaredSetting, feature_order: Sequence[str]) -> bool:
         places = (

@@ -702,6 +702,156 @@ def test_later_step_follows_a_first_one_that_another_program_beat(talk: Conversa
     assert setting.get(user="u") == 5
 
 
+def overtaking(
+    talk: Conversation, name: str = "n", default: int = 7, **fields: Any
+) -> Callable[[Request], Answer | None]:
+    """Let another program make *name* just before it is declared; the service finds a mismatch."""
+
+    def instead(request: Request) -> Answer | None:
+        if request.json is None or request.json["name"] != name:
+            return None
+        talk.service.add(name, default, **fields)
+        return reply(409, json={"outcome": "mismatch", "differences": []})
+
+    return instead
+
+
+@pytest.mark.parametrize(("ours", "read"), [(3, 7), (0, 0)])
+def test_setting_that_another_program_made_meanwhile_is_queried_at_once(
+    talk: Conversation, ours: int, read: int
+) -> None:
+    setting = declare(talk, default=ours)
+    talk.service.rule("n", 1, 9, user="u")
+    talk.service.instead.append(overtaking(talk))
+
+    refreshed = talk.refresh(first=True)
+
+    refusal = refreshed.standings["n"].refusal
+    assert refusal is not None
+    assert (refusal.outcome, [one.attribute for one in refusal.differences]) == (
+        "mismatch",
+        ["default_value"],
+    )
+    assert (setting.get(user="u"), setting.get(user="v")) == (9, read)
+    assert refreshed.errors == ()
+
+
+def test_all_settings_that_were_made_meanwhile_cost_one_more_list(talk: Conversation) -> None:
+    settings = [declare(talk, name) for name in many(10)]
+    talk.service.instead += [overtaking(talk, name) for name in many(10)]
+
+    talk.refresh(first=True)
+
+    assert [one.get(user="u") for one in settings] == [7] * 10
+    paths = [one.path for one in talk.last_requests]
+    assert paths.count("/api/v1/settings") == 2
+    assert paths.count("/api/v1/settings/declare") == 10
+
+
+def test_setting_that_was_made_meanwhile_in_another_version_is_decided_anew(
+    talk: Conversation,
+) -> None:
+    setting = declare(talk, default=3)
+    talk.service.instead.append(overtaking(talk, version="2.0", aliases=["old"]))
+
+    refreshed = talk.refresh(first=True)
+
+    standing = refreshed.standings["n"]
+    assert (standing.outcome, standing.latest_version, standing.refusal) == (
+        "outdated",
+        "2.0",
+        None,
+    )
+    assert setting.get(user="u") == 7
+
+
+def test_setting_that_was_made_meanwhile_in_an_older_version_is_upgraded(
+    talk: Conversation,
+) -> None:
+    setting = declare(talk, default=3)
+    overtake = overtaking(talk, version="0.9")
+    talk.service.instead.append(
+        lambda request: None if talk.service.settings else overtake(request)
+    )
+
+    refreshed = talk.refresh(first=True)
+
+    assert refreshed.standings["n"].outcome == "upgraded"
+    assert setting.get(user="u") == 3
+
+
+def test_mismatch_that_the_list_does_not_show_is_believed(talk: Conversation) -> None:
+    setting = declare(talk)
+    (other,) = known(talk, "other")
+    talk.service.instead.append(
+        answering("settings/declare", reply(409, json={"outcome": "mismatch"}))
+    )
+
+    refreshed = talk.refresh(first=True)
+
+    assert refreshed.standings["n"].outcome == "mismatch"
+    assert (refreshed.errors, setting.get(user="u"), other.get(user="u")) == ((), 1, 1)
+    assert [one.path for one in talk.last_requests].count("/api/v1/settings/declare") == 1
+
+
+def test_rename_that_another_program_made_meanwhile_reads_its_rules(talk: Conversation) -> None:
+    talk.service.add("old", 1)
+    talk.service.rule("old", 1, 9, user="u")
+    setting = declare(talk, "n", 3, alias="old", version="1.1")
+
+    def rename(request: Request) -> Answer | None:
+        if request.json is None:
+            return None
+        talk.service.rename("old", "n")
+        talk.service.settings["n"].update(version="1.1", default_value=7)
+        return reply(409, json={"outcome": "mismatch", "differences": []})
+
+    talk.service.instead.append(rename)
+
+    refreshed = talk.refresh(first=True)
+
+    assert refreshed.standings["n"].outcome == "mismatch"
+    assert (setting.get(user="u"), setting.get(user="v"), refreshed.errors) == (9, 7, ())
+
+
+def test_setting_that_was_made_meanwhile_waits_for_the_list_if_that_fails(
+    talk: Conversation,
+) -> None:
+    talk.refresh(first=True)
+    setting = declare(talk, default=3)
+    lists = iter([None])
+    talk.service.instead += [
+        overtaking(talk),
+        lambda request: next(lists, reply(500)) if request.path == "/api/v1/settings" else None,
+    ]
+    assert len(talk.refresh().errors) == 1
+    talk.service.instead.clear()
+
+    refreshed = talk.refresh()
+
+    assert (refreshed.standings["n"].outcome, setting.get(user="u")) == ("mismatch", 7)
+
+
+def test_later_step_is_not_sent_to_what_was_renamed_meanwhile(talk: Conversation) -> None:
+    setting = declare(talk, version="5.0", default=3)
+
+    def outdated(request: Request) -> Answer | None:
+        if request.json is None:
+            return None
+        talk.service.add("new", 7, aliases=["n"], version="4.0")
+        renamed = {"level": "minor", "attribute": "name", "latest_value": "new"}
+        body = {"outcome": "outdated", "latest_version": "4.0", "differences": [renamed]}
+        return reply(200, json=body)
+
+    talk.service.instead.append(outdated)
+
+    refreshed = talk.refresh(first=True)
+
+    assert talk.service.settings.keys() == {"new"}
+    assert (refreshed.standings["n"].outcome, setting.get(user="u")) == ("refused", 3)
+    assert [one.path for one in talk.last_requests].count("/api/v1/settings/declare") == 1
+
+
 @pytest.mark.parametrize(
     "answer",
     [reply(500), httpx.ReadTimeout("lost"), reply(422), reply(409, json={"outcome": "rejected"})],
