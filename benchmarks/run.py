@@ -227,6 +227,7 @@ IMPORTS = {
     "nothing": ("heksher", "pass"),
     "floor": ("heksher", "import httpx; from pydantic import BaseModel, TypeAdapter"),
     "heksher": ("heksher", "import heksher"),
+    "clients": ("heksher", "from heksher import AsyncHeksherClient, Setting, ThreadHeksherClient"),
     "heksher-py": ("heksher-py", "import heksher"),
     "launchdarkly": ("launchdarkly", "import ldclient"),
     "openfeature": ("openfeature", "import openfeature.api"),
