@@ -25,6 +25,7 @@ _VERSION: Final = re.compile(r"(0|[1-9][0-9]{0,17})\.(0|[1-9][0-9]{0,17})")
 _CORE: Final = __name__.rpartition(".")[0] + "."
 _PASSED_OVER: Final = (_CORE, "pydantic.")
 """Modules whose lines declare nothing: they do it for others."""
+_NO_METADATA: Final[FrozenDict[str, Json]] = FrozenDict()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,8 @@ def check_metadata(
         raise InvalidSetting(
             f"the metadata of setting {setting_name!r} is {type(metadata).__name__}: give a dict"
         )
+    if not metadata and description is None:
+        return _NO_METADATA
     merged: dict[Any, Any] = dict(metadata or {})
     if description is not None:
         if not isinstance(description, str):

@@ -12,22 +12,24 @@ if TYPE_CHECKING:
 class Listeners:
     """Registered listeners, in the order in which they came.
 
-    Attributes:
-        entries: Each listener, with the context to run it in; a tuple that is replaced whole, so
-            that listeners may come and go while others are called.
+    They may come and go, from any thread, while others are called.
     """
 
-    __slots__ = ("entries",)
+    __slots__ = ("_entries",)
 
     def __init__(self) -> None:
-        self.entries: tuple[tuple[Context, Callable[..., object]], ...] = ()
+        self._entries: dict[object, tuple[Context, Callable[..., object]]] = {}
+
+    @property
+    def entries(self) -> tuple[tuple[Context, Callable[..., object]], ...]:
+        """Each listener, with the context to run it in."""
+        return tuple(self._entries.copy().values())
 
     def add(self, listener: Callable[..., object]) -> Callable[[], None]:
         """Register *listener*; return a function that removes it, which may be called again."""
-        entry = (copy_context(), listener)
-        self.entries = (*self.entries, entry)
+        ticket = object()
+        self._entries[ticket] = (copy_context(), listener)
+        return lambda: self._remove(ticket)
 
-        def remove() -> None:
-            self.entries = tuple([one for one in self.entries if one is not entry])
-
-        return remove
+    def _remove(self, ticket: object) -> None:
+        self._entries.pop(ticket, None)

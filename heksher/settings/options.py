@@ -30,7 +30,7 @@ class EnumDecoder(Decoder):
         python: What a default has to be, in words.
     """
 
-    __slots__ = ("_of_bool", "_of_other", "_raw_of")
+    __slots__ = ("__weakref__", "_of_bool", "_of_other", "_raw_of")
 
     def __init__(self, options: Sequence[tuple[Json, Any]], python: str) -> None:
         _check_distinct([raw for raw, _ in options])

@@ -8,26 +8,33 @@ task's view is asked for only once there has been one in this process: in a task
 variables of its own, asking costs half as much as the floor of it all, a call with as many
 keywords. For the features `environment` and `user`::
 
-    def ømake(øview, øregistry, øindex, øfilling, ølate, øunexpected):
-        def øget(*, environment=øABSENT, user=øABSENT):
-            østate = øregistry.state
-            if øregistry.viewed:
-                østate = øview() or østate
-            try:
-                if environment is øABSENT or user is øABSENT:
-                    øresolve = østate[øindex + 1] or øfilling(østate)
-                else:
-                    øresolve = østate[øindex]
-                    if øresolve is None:
-                        return østate[øconstant]
-            except IndexError:
-                øresolve = ølate(environment, user)
-            return øresolve(environment, user)
-        return øget
+    def ømake(øview, øregistry, øunexpected):
+        økeywords = None
+        def øof(øsetting, øindex):
+            nonlocal økeywords
+            def øget(*, environment=øABSENT, user=øABSENT):
+                østate = øregistry.state
+                if øregistry.viewed:
+                    østate = øview() or østate
+                try:
+                    if environment is øABSENT or user is øABSENT:
+                        øresolve = østate[øindex + 1] or øsetting._fill_in(østate)
+                    else:
+                        øresolve = østate[øindex]
+                        if øresolve is None:
+                            return østate[øindex + 2]
+                except IndexError:
+                    øresolve = øsetting._read_late(environment, user)
+                return øresolve(environment, user)
+            økeywords = øget.__kwdefaults__ = økeywords or øget.__kwdefaults__
+            return øget
+        return øof
 
-(`øindex + 1` is written as the number's own variable; `øconstant` is `øindex + 2`.) All names but
-the parameters start with `ø`, which no context feature can, so that a feature may be called `self`,
-`k` or whatever. What is no parameter name, such as `class`, is taken from `**øothers`.
+What is the same for all settings of a registry with these features is there once; a setting adds a
+function and two variables, for the collector walks through all there is. Whoever keeps only the
+function keeps the setting declared and updated. All names but the parameters start with `ø`, which
+no context feature can, so that a feature may be called `self`, `k` or whatever. What is no
+parameter name, such as `class`, is taken from `**øothers`.
 """
 
 from __future__ import annotations
@@ -45,7 +52,7 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=1024)
 def reader_factory(features: tuple[str, ...]) -> Callable[..., Callable[..., Any]]:
-    """Return what makes a `get` with these keyword-only features, from the source above."""
+    """Return what makes what makes a `get` with these features, from the source above."""
     factory: Callable[..., Callable[..., Any]] = execute(reader_source(features))
     return factory
 
@@ -56,23 +63,28 @@ def reader_source(features: tuple[str, ...]) -> str:
     arguments = ", ".join(variables)
     return "\n".join(
         [
-            "def ømake(øview, øregistry, øcomplete, øpartial, øconstant, øfilling, ølate, øunexpected):",
-            f"    def øget({signature}):",
-            *(f"        {line}" for line in other_lines),
-            "        østate = øregistry.state",
-            "        if øregistry.viewed:",
-            "            østate = øview() or østate",
-            "        try:",
-            f"            if {' or '.join(f'{variable} is øABSENT' for variable in variables)}:",
-            "                øresolve = østate[øpartial] or øfilling(østate)",
-            "            else:",
-            "                øresolve = østate[øcomplete]",
-            "                if øresolve is None:",
-            "                    return østate[øconstant]",
-            "        except IndexError:",
-            f"            øresolve = ølate({arguments})",
-            f"        return øresolve({arguments})",
-            "    return øget",
+            "def ømake(øview, øregistry, øunexpected):",
+            "    økeywords = None",
+            "    def øof(øsetting, øindex):",
+            "        nonlocal økeywords",
+            f"        def øget({signature}):",
+            *(f"            {line}" for line in other_lines),
+            "            østate = øregistry.state",
+            "            if øregistry.viewed:",
+            "                østate = øview() or østate",
+            "            try:",
+            f"                if {' or '.join(f'{variable} is øABSENT' for variable in variables)}:",
+            "                    øresolve = østate[øindex + 1] or øsetting._fill_in(østate)",
+            "                else:",
+            "                    øresolve = østate[øindex]",
+            "                    if øresolve is None:",
+            "                        return østate[øindex + 2]",
+            "            except IndexError:",
+            f"                øresolve = øsetting._read_late({arguments})",
+            f"            return øresolve({arguments})",
+            "        økeywords = øget.__kwdefaults__ = økeywords or øget.__kwdefaults__",
+            "        return øget",
+            "    return øof",
         ]
     )
 

@@ -139,7 +139,7 @@ class Setting(Generic[T, P]):
     name: str
     index: int
     default_value: T
-    declared_rules: RuleSet[T]
+    _listeners: Listeners | None = None
 
     if TYPE_CHECKING:
 
@@ -207,7 +207,8 @@ class Setting(Generic[T, P]):
     ) -> None:
         frame = declaring_frame(self)
         # Given by a model, whose fields may be declared later than the class is.
-        self.location: Final = location or Location(frame.f_code.co_filename, frame.f_lineno)
+        self._file = location.file if location else frame.f_code.co_filename
+        self._line = location.line if location else frame.f_lineno
         shown = _UNNAMED if name is None else check_name(name)
         annotation = self._type if type is None else type
         if annotation is None:
@@ -222,7 +223,6 @@ class Setting(Generic[T, P]):
         self.on_coerce = _checked_callback(shown, "on_coerce", on_coerce, optional=True)
         self.validators: tuple[Callable[..., T], ...] = ()
         self._registry = registry
-        self._listeners = Listeners()
         self._set_default(shown, default_value)
         if name is not None:
             self._declare(shown)
@@ -271,9 +271,6 @@ class Setting(Generic[T, P]):
             )
         except Rejected as rejected:
             raise InvalidSetting(rejected.reason) from None
-        self.declared_rules = RuleSet(
-            self.configurable_features, (), self.default_value, Origin.LOCAL_DEFAULT
-        )
 
     def _declare(self, name: str) -> None:
         self.name = name
@@ -282,22 +279,17 @@ class Setting(Generic[T, P]):
         self.get = self._make_get()  # type: ignore[method-assign]  # one get for each setting
 
     def _make_get(self) -> Any:
-        get: Any = reader_factory(self.configurable_features)(
-            self._registry.view.get,
-            self._registry,
-            self.index,
-            self.index + 1,
-            self.index + 2,
-            self._fill_in,
-            self._read_late,
-            unexpected_argument,
-        )
+        registry, features = self._registry, self.configurable_features
+        make = registry.readers.get(features)
+        if make is None:
+            make = reader_factory(features)(registry.view.get, registry, unexpected_argument)
+            # One for all threads, so that they share what it has.
+            make = registry.readers.setdefault(features, make)
+        get: Any = make(self, self.index)
         get.__name__ = "get"
         get.__qualname__ = f"Setting({self.name!r}).get"
         get.__module__ = __name__
         get.__doc__ = f"Return the value of setting {self.name!r} for a context."
-        # Whoever keeps only the function keeps the setting declared and updated.
-        get.__self__ = self
         return get
 
     def _fill_in(self, view: Any) -> Any:
@@ -377,12 +369,17 @@ class Setting(Generic[T, P]):
             InvalidSetting: It cannot be called.
         """
         _checked_callback(self._shown_name, "a listener", listener, optional=False)
-        return self._listeners.add(listener)
+        if self._listeners is None:
+            # In one step: two threads may be the first.
+            vars(self).setdefault("_listeners", Listeners())
+        listeners: Any = self._listeners
+        remove: Callable[[], None] = listeners.add(listener)
+        return remove
 
     @property
     def listeners(self) -> tuple[tuple[Context, Callable[..., object]], ...]:
         """The listeners, each with the context to run it in."""
-        return self._listeners.entries
+        return () if self._listeners is None else self._listeners.entries
 
     def override(self, value: T) -> AbstractContextManager[None]:
         """Read *value* until the `with` block ends, in this task or thread only.
@@ -399,6 +396,16 @@ class Setting(Generic[T, P]):
         except Rejected as rejected:
             raise InvalidValue(rejected.reason) from None
         return self._registry.overridden(self.index, frozen)
+
+    @property
+    def location(self) -> Location:
+        """Where it is declared."""
+        return Location(self._file, self._line)
+
+    @property
+    def declared_rules(self) -> RuleSet[T]:
+        """What it reads until there is another rule set."""
+        return RuleSet(self.configurable_features, (), self.default_value, Origin.LOCAL_DEFAULT)
 
     @property
     def type_string(self) -> str:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import collections.abc
 from dataclasses import is_dataclass
 from enum import Enum, Flag
+from functools import lru_cache
 from types import NoneType, SimpleNamespace, UnionType
 from typing import (
+    TYPE_CHECKING,
     Annotated,
     Any,
     ForwardRef,
@@ -22,12 +24,13 @@ from typing import (
     get_origin,
     get_type_hints,
 )
+from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 from typing_extensions import TypeAliasType, is_typeddict
 
 from heksher.settings.frozen import FrozenList, FrozenSet
-from heksher.settings.leaves import ConstrainedDecoder, TextDecoder, constraints
+from heksher.settings.leaves import WIRE_FORMS, ConstrainedDecoder, TextDecoder, constraints
 from heksher.settings.options import (
     EnumDecoder,
     FlagDecoder,
@@ -54,6 +57,9 @@ from heksher.settings.values import (
     SequenceDecoder,
     StrDecoder,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _PRIMITIVES: dict[Any, Decoder] = {
     int: IntDecoder(),
@@ -230,7 +236,7 @@ class _Builder:
         if issubclass(annotation, Flag):
             return FlagDecoder(annotation)
         if issubclass(annotation, Enum):
-            return EnumDecoder(enum_options(annotation), f"a member of {annotation.__name__}")
+            return _enum_decoder(annotation)
         # Not `issubclass`: importing RootModel costs 10 ms, for pydantic's plugins are looked for.
         if getattr(annotation, "__pydantic_root_model__", False):
             raise Rejected("a RootModel has no Heksher type of its own: use the type of its root")
@@ -240,10 +246,12 @@ class _Builder:
             return self._record(annotation, dataclass_fields(annotation))
         return self._text(annotation)
 
-    def _text(self, annotation: type) -> Decoder:
+    def _text(self, annotation: Any) -> Decoder:
         self._refuse_bare_container(annotation)
         if issubclass(annotation, bytearray):
             raise Rejected("a bytearray can be changed by its readers: use bytes")
+        if annotation in WIRE_FORMS:
+            return _standard_text_decoder(annotation)
         return TextDecoder(annotation, f"a {annotation.__name__}")
 
     def _refuse_bare_container(self, annotation: Any) -> None:
@@ -274,8 +282,7 @@ class _Builder:
                 " once: use Sequence[T]"
             )
         if origin in _SEQUENCES:
-            make, accepts = _SEQUENCES[origin]
-            return SequenceDecoder(self.build(args[0]), make, accepts=accepts)
+            return _shared_if_primitive(_sequence_decoder, origin, self.build(args[0]))
         if origin in _SETS:
             return self._set(self.build(args[0]), *_SETS[origin])
         if origin in _MAPPINGS:
@@ -305,8 +312,7 @@ class _Builder:
     def _mapping(self, origin: Any, key: Any, value: Any) -> Decoder:
         if not isinstance(self.build(key), StrDecoder):
             raise Rejected("the keys of a mapping are str in Heksher: use a mapping from str")
-        accepts = (dict,) if origin is not collections.abc.Mapping else (collections.abc.Mapping,)
-        return MappingDecoder(self.build(value), accepts=accepts)
+        return _shared_if_primitive(_mapping_decoder, origin, self.build(value))
 
     def _record(self, record: Any, record_fields: list[RecordField]) -> Decoder:
         if record in self._records:
@@ -325,6 +331,50 @@ class _Builder:
             return self.build(field.annotation)
         except Rejected as rejected:
             raise Rejected(f"field {field.name} of {record.__name__}: {rejected.reason}") from None
+
+
+_enum_decoders: WeakValueDictionary[int, EnumDecoder] = WeakValueDictionary()
+"""By the `id` of the class, which the decoder keeps alive with its members."""
+
+
+def _enum_decoder(enum: type[Enum]) -> EnumDecoder:
+    """Return the decoder of *enum*, which all settings of this very class share."""
+    decoder = _enum_decoders.get(id(enum))
+    if decoder is None:
+        decoder = EnumDecoder(enum_options(enum), f"a member of {enum.__name__}")
+        _enum_decoders[id(enum)] = decoder
+    return decoder
+
+
+@lru_cache(maxsize=len(WIRE_FORMS))
+def _standard_text_decoder(annotation: type) -> TextDecoder:
+    return TextDecoder(annotation, f"a {annotation.__name__}")
+
+
+def _sequence_decoder(origin: Any, element: Decoder) -> Decoder:
+    make, accepts = _SEQUENCES[origin]
+    return SequenceDecoder(element, make, accepts=accepts)
+
+
+def _mapping_decoder(origin: Any, element: Decoder) -> Decoder:
+    accepts = (dict,) if origin is not collections.abc.Mapping else (collections.abc.Mapping,)
+    return MappingDecoder(element, accepts=accepts)
+
+
+def _shared_if_primitive(
+    make: Callable[[Any, Decoder], Decoder], origin: Any, element: Decoder
+) -> Decoder:
+    """Return the decoder of a container; those of primitives are the same for all settings."""
+    if element in _PRIMITIVES.values():
+        return _shared_container(make, origin, element)
+    return make(origin, element)
+
+
+@lru_cache(maxsize=64)
+def _shared_container(
+    make: Callable[[Any, Decoder], Decoder], origin: Any, element: Decoder
+) -> Decoder:
+    return make(origin, element)
 
 
 def _hashable(make: Any) -> Any:

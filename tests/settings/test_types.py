@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import collections
 import collections.abc
+import gc
 import os
 import subprocess
 import sys
 import typing
+import weakref
 from collections.abc import Collection, Iterable, Mapping, MutableSequence, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -935,3 +937,30 @@ def test_bad_element_costs_no_more_the_deeper_it_stands() -> None:
     decoder_of(annotation).decode(raw, [])
 
     assert calls == 1
+
+
+@pytest.mark.parametrize(
+    "annotation", [Colour, Sequence[int], list[str], Mapping[str, bool], dict[str, float], datetime]
+)
+def test_settings_of_one_plain_type_share_its_decoder(annotation: Any) -> None:
+    assert decoder_of(annotation) is decoder_of(annotation)
+
+
+def test_enum_classes_of_one_name_are_two_types() -> None:
+    one, two = [Enum("Made", {"A": value}) for value in ("x", "y")]
+
+    assert decoder_of(one).decode("x", []) is one.A  # type: ignore[attr-defined]
+    assert str(decoder_of(two).type) == 'Enum["y"]'
+
+
+def test_shared_decoder_lives_no_longer_than_what_uses_it() -> None:
+    class Made(Enum):
+        A = "x"
+
+    decoder = decoder_of(Made)
+    dead = weakref.ref(Made)
+
+    del Made, decoder
+    gc.collect()
+
+    assert dead() is None
