@@ -25,10 +25,20 @@ from heksher.settings.setting_type import Conversion
 from heksher.wire import ListedSetting
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from clients.conftest import Embedded
     from heksher.settings.registry import Registry
 
 EXCHANGES = Path(__file__).parents[1] / "exchanges"
+KEPT: list[Any] = []
+"""The settings of a test, which a registry holds weakly."""
+
+
+@pytest.fixture(autouse=True)
+def kept() -> Iterator[None]:
+    yield
+    KEPT.clear()
 
 
 def listed(name: str = "n", default: Any = 1, **fields: Any) -> ListedSetting:
@@ -44,7 +54,9 @@ def listed(name: str = "n", default: Any = 1, **fields: Any) -> ListedSetting:
 
 def declared(registry: Registry, name: str = "n", default: Any = 1, **fields: Any) -> Any:
     options: dict[str, Any] = {"configurable_features": ["user"], "registry": registry, **fields}
-    return Setting(name, options.pop("type", int), default_value=default, **options)
+    setting = Setting(name, options.pop("type", int), default_value=default, **options)
+    KEPT.append(setting)
+    return setting
 
 
 def flags(registry: Registry, **fields: Any) -> Any:

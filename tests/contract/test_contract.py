@@ -35,6 +35,8 @@ class Service:
         self.http = http
         self.registry = registry
         self.prefix = f"contract.{uuid.uuid4().hex}"
+        # A registry holds settings weakly.
+        self.kept: list[Any] = []
 
     def name(self, name: str) -> str:
         return f"{self.prefix}.{name}"
@@ -48,9 +50,11 @@ class Service:
         if "alias" in options:
             options["alias"] = self.name(options["alias"])
         features = options.pop("configurable_features", ["user"])
-        return Setting(
+        setting = Setting(
             self.name(name), annotation, features, default, registry=self.registry, **options
         )
+        self.kept.append(setting)
+        return setting
 
     async def call(self, method: str, path: str, body: Any = None) -> Any:
         response = await self.http.request(method, f"{self.url}/api/v1/{path}", json=body)

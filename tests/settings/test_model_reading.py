@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from conftest import Publish
 
 REGISTRY = Registry()
+BOUND = 20.0
+"""Seconds that threads wait for each other, unless one of them failed."""
 
 
 class Colour(Enum):
@@ -413,7 +415,7 @@ def test_no_instance_is_half_old_and_half_new(fast_switching: None, registry: Re
 def test_threads_that_meet_at_a_new_combination_get_one_object(
     fast_switching: None, registry: Registry
 ) -> None:
-    barrier = threading.Barrier(4)
+    barrier = threading.Barrier(4, timeout=BOUND)
     found: list[list[Range]] = [[] for _ in range(4)]
 
     def read(mine: list[Range]) -> None:
@@ -439,7 +441,7 @@ def test_first_use_by_many_threads_declares_once(fast_switching: None) -> None:
     make: Any = type(SettingsModel)
     model = make("M", (SettingsModel,), namespace, prefix="m", context=["user"], registry=registry)
     globals()["Late"] = int
-    barrier = threading.Barrier(8)
+    barrier = threading.Barrier(8, timeout=BOUND)
     found: list[Any] = []
 
     def use() -> None:
