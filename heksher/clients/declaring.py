@@ -62,6 +62,7 @@ class Standing:
         differences: What the service holds otherwise.
         latest_version: The service's version, where it is newer.
         is_unusable: Whether it has to read its declared default, whatever it read before.
+        lacked_features: The context features that it waits for, if it was refused for them.
     """
 
     setting_name: str
@@ -74,6 +75,7 @@ class Standing:
     differences: tuple[Difference, ...] = ()
     latest_version: str | None = None
     is_unusable: bool = False
+    lacked_features: tuple[str, ...] = ()
 
     @property
     def outdated(self) -> OutdatedDeclaration | None:
@@ -304,7 +306,8 @@ def lacking_features(setting: DeclaredSetting, features: list[str], whose: str) 
         f"it is configurable by {features}, which {whose} not have: add them there, or leave them"
         " out here; until then it reads its declared default"
     )
-    return replace(_refused(setting, None, reason, DefaultRead.OURS), is_unusable=True)
+    refused = _refused(setting, None, reason, DefaultRead.OURS)
+    return replace(refused, is_unusable=True, lacked_features=tuple(features))
 
 
 def declaration_body(

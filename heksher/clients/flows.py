@@ -80,6 +80,8 @@ class _Refresh:
             yield from self._settle(listed)
         else:
             self._read_features((yield from ask(FEATURES_REQUEST)))
+            if self._settling.has_waited_for_features():
+                yield from self._settle((yield from ask(LIST_REQUEST)))
         compiler = Compiler(
             self._living,
             self._previous.rule_sets,
@@ -135,7 +137,7 @@ class _Refresh:
         # One that disappeared keeps its rules, as the earliest of all.
         vanished = [name for name in self._feature_order if name not in order]
         self._feature_order = (*vanished, *order)
-        self._missing_features = missing
+        self._missing_features = self._settling.missing_features = missing
 
     def _settled_now(self, compiler: Compiler, querying: Querying) -> Settled | None:
         """Return what the next refresh need not find out, if all that could be was found out."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from heksher.clients.declaration_flow import Declarer
-from heksher.clients.declaring import is_known, lacking_features, undeclared
+from heksher.clients.declaring import (
+    DeclarationOutcome,
+    is_known,
+    lacking_features,
+    undeclared,
+)
 from heksher.clients.listing import fetch_listing
 from heksher.clients.session import overview_of
 from heksher.exceptions import ServiceError
@@ -36,6 +42,7 @@ class Settling:
         notes: What is to be said once of a declaration, by declared name.
         malformed: What is wrong with entries of the service's list.
         errors: Answers to declarations that are not Heksher's.
+        missing_features: The client's context features that the service lacks now.
     """
 
     def __init__(self, session: Session, settled: Settled | None, *, first: bool) -> None:
@@ -46,6 +53,7 @@ class Settling:
         self.notes: dict[str, str] = {}
         self.malformed: list[str] = []
         self.errors: list[Exception] = []
+        self.missing_features = session.missing_features
 
     @cached_property
     def declared(self) -> list[DeclaredSetting]:
@@ -82,9 +90,25 @@ class Settling:
     ) -> Flow[None]:
         """Find out how all settings stand by *listing*, where it may have news of them."""
         self.standings = dict(self.standings)
+        waited = {name for name, one in self.standings.items() if self._has_waited(one)}
         usable = [one for one in self.declared if self._has_features(one, feature_order)]
-        yield from self._decide(
-            self._session.undecided(usable, listing, thorough=thorough), listing
+        undecided = self._session.undecided(usable, listing, thorough=thorough)
+        waiting = [one for one in usable if one.name in waited]
+        yield from self._decide(list(dict.fromkeys([*undecided, *waiting])), listing)
+
+    def has_waited_for_features(self) -> bool:
+        """Tell whether a setting was refused for context features that are there now."""
+        overview = self.overview()
+        return (
+            overview is not None
+            and overview.has_refusals
+            and any(self._has_waited(one) for one in self.standings.values())
+        )
+
+    def _has_waited(self, standing: Standing) -> bool:
+        return bool(standing.lacked_features) and all(
+            name in self._session.context_features and name not in self.missing_features
+            for name in standing.lacked_features
         )
 
     def look_again(self, settings: Iterable[DeclaredSetting]) -> Flow[None]:
@@ -107,7 +131,7 @@ class Settling:
         ]
         yield from self._decide(doubted, listing)
 
-    def _decide(self, settings: Iterable[DeclaredSetting], listing: Listing) -> Flow[None]:
+    def _decide(self, settings: Sequence[DeclaredSetting], listing: Listing) -> Flow[None]:
         if not self._session.declares:
             for setting in settings:
                 self.standings[setting.name] = undeclared(setting, listing)
@@ -129,7 +153,7 @@ class Settling:
         self.malformed += malformed
         yield from self._declare([one for one, _ in overtaken if is_known(one, listing)], listing)
 
-    def _declare(self, settings: Iterable[DeclaredSetting], listing: Listing) -> Flow[list[ToSend]]:
+    def _declare(self, settings: Sequence[DeclaredSetting], listing: Listing) -> Flow[list[ToSend]]:
         """Declare what has to be; return what the service held otherwise by then."""
         declarer = Declarer(listing, self._session.randomness, self._session.degraded)
         yield from declarer.declare(settings)
@@ -138,7 +162,16 @@ class Settling:
         self.errors += declarer.errors
         self.standings.update(declarer.standings)
         self.notes.update(declarer.notes)
+        for setting in settings if self.missing_features else ():
+            self._note_lacked(setting)
         return declarer.overtaken
+
+    def _note_lacked(self, setting: DeclaredSetting) -> None:
+        """Note which context features a setting may have been refused for, by the service."""
+        standing = self.standings[setting.name]
+        lacked = [name for name in setting.configurable_features if name in self.missing_features]
+        if lacked and standing.outcome is DeclarationOutcome.REFUSED:
+            self.standings[setting.name] = replace(standing, lacked_features=tuple(lacked))
 
     def _has_features(self, setting: DeclaredSetting, feature_order: Sequence[str]) -> bool:
         places = (

@@ -660,6 +660,74 @@ def test_refused_declaration_is_tried_again_when_its_setting_changed(talk: Conve
     assert refreshed.standings["n"].outcome == "upgraded"
 
 
+def lacking_feature(request: Request) -> Answer | None:
+    """Refuse declarations as a service does that lacks one of their context features."""
+    refused = reply(404, text="{'user'} are not acceptable context features")
+    return refused if request.json else None
+
+
+def test_setting_is_declared_as_soon_as_the_feature_is_there_that_it_waits_for(
+    talk: Conversation,
+) -> None:
+    talk.service.features = ["environment"]
+    setting = declare(talk, default=3)
+    talk.service.rule("n", 1, 9, user="u")
+    lists = []
+    for _ in range(3):
+        assert talk.refresh().standings["n"].is_unusable
+        lists.append([one.path for one in talk.last_requests].count("/api/v1/settings"))
+    talk.service.features.append("user")
+
+    refreshed = talk.refresh()
+
+    assert (refreshed.standings["n"].outcome, setting.get(user="u")) == ("created", 9)
+    assert lists == [1, 0, 0]
+    talk.refresh()
+    assert len(talk.last_requests) == 2
+
+
+def test_setting_of_an_emptied_service_is_declared_as_soon_as_its_feature_is_back(
+    talk: Conversation,
+) -> None:
+    talk.service.rule("n", 1, 9, user="u")
+    (setting,) = known(talk, "n")
+    talk.refresh(first=True)
+    talk.service.settings.clear()
+    talk.service.features = ["environment"]
+    talk.service.instead.append(lacking_feature)
+    for _ in range(2):
+        assert talk.refresh().standings["n"].outcome == "refused"
+        assert setting.get(user="u") == 9
+    talk.service.features = ["user", "environment"]
+    talk.service.instead.clear()
+
+    refreshed = talk.refresh()
+
+    assert (refreshed.standings["n"].outcome, refreshed.errors) == ("created", ())
+
+
+def test_setting_goes_on_waiting_while_the_list_cannot_be_had(talk: Conversation) -> None:
+    talk.service.features = ["environment"]
+    declare(talk)
+    talk.refresh()
+    talk.service.features.append("user")
+    talk.service.instead.append(answering("settings", reply(500)))
+    assert len(talk.refresh().errors) == 1
+    talk.service.instead.clear()
+
+    assert talk.refresh().standings["n"].outcome == "created"
+
+
+def test_feature_that_the_client_lacks_is_not_waited_for(talk: Conversation) -> None:
+    declare(talk, configurable_features=["theme"])
+    talk.refresh()
+    talk.service.features.append("theme")
+
+    talk.refresh()
+
+    assert len(talk.last_requests) == 1
+
+
 def test_answer_to_a_declaration_that_is_not_heksher_s_stops_the_start(
     talk: Conversation,
 ) -> None:
