@@ -6,6 +6,7 @@ so that a refresh that fails or is cancelled at any point leaves nothing behind.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -97,9 +98,34 @@ class _Refresh:
             self._session, self._settling, compiler, settled=self._settled, first=self._first
         )
         yield from querying.run()
+        looked = yield from self._look_at_redefaulted(compiler)
+        if looked:
+            # The queries that were sent may name a setting as it was called before.
+            querying.batches = ()
         if querying.requeried or self._settling.has_news or self._settled is None:
             self._forget_unusable(compiler)
         return self._refreshed(compiler, querying)
+
+    def _look_at_redefaulted(self, compiler: Compiler) -> Flow[bool]:
+        """Find out which versions the service holds by now, where it changed defaults.
+
+        Only `status` needs it, since what is read is right already: no failure counts. Returns
+        whether there was any such setting.
+        """
+        known, standings = self._session.raw_defaults, self._session.standings
+        redefaulted = {
+            index for index, raw in compiler.raw_defaults.items() if raw != known.get(index, raw)
+        }
+        undecided = [
+            one
+            for one in (self._living().values() if redefaulted else ())
+            if one.index in redefaulted
+            and self._settling.standings[one.name] is standings.get(one.name)
+        ]
+        if undecided:
+            with suppress(ServiceError):
+                yield from self._settling.look_again(undecided)
+        return bool(undecided)
 
     def _forget_unusable(self, compiler: Compiler) -> None:
         for setting in self._living().values():

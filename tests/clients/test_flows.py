@@ -999,6 +999,60 @@ def upgrade_elsewhere(talk: Conversation, name: str, default: int) -> None:
     talk.service.generation += 1
 
 
+def test_newer_version_of_another_program_is_told_of_when_its_default_is_seen(
+    talk: Conversation,
+) -> None:
+    first, second = known(talk, "a", "b")
+    talk.refresh(first=True)
+    upgrade_elsewhere(talk, "a", 5)
+
+    outdated = talk.refresh().standings["a"].outdated
+
+    assert outdated is not None
+    assert outdated.latest_version == "1.1"
+    assert (first.get(user="u"), second.get(user="u")) == (5, 1)
+    assert [one.path for one in talk.last_requests].count("/api/v1/settings") == 1
+    upgrade_elsewhere(talk, "a", 6)
+    talk.service.settings["a"]["version"] = "1.2"
+    outdated = talk.refresh().standings["a"].outdated
+    assert outdated is not None
+    assert outdated.latest_version == "1.2"
+    talk.refresh()
+    assert [one.path for one in talk.last_requests].count("/api/v1/settings") == 0
+
+
+def test_default_is_read_although_the_list_that_tells_its_version_fails(talk: Conversation) -> None:
+    (setting,) = known(talk, "a")
+    talk.refresh(first=True)
+    upgrade_elsewhere(talk, "a", 5)
+    talk.service.instead.append(answering("settings", reply(500)))
+
+    assert talk.refresh().errors == ()
+
+    assert setting.get(user="u") == 5
+
+
+def test_setting_that_is_renamed_after_its_new_default_was_seen_is_followed(
+    talk: Conversation,
+) -> None:
+    (setting,) = known(talk, "a")
+    talk.refresh(first=True)
+    upgrade_elsewhere(talk, "a", 5)
+
+    def rename(request: Request) -> None:
+        if request.path == "/api/v1/settings":
+            talk.service.rename("a", "new")
+
+    talk.service.instead.append(rename)
+    talk.refresh()
+    talk.service.instead.clear()
+    talk.service.rule("new", 1, 9, user="u")
+
+    talk.refresh()
+
+    assert setting.get(user="u") == 9
+
+
 def test_falsy_default_gives_way_once_the_list_can_be_had(talk: Conversation) -> None:
     (setting,) = known(talk, "a", default=0)
     talk.refresh(first=True)
