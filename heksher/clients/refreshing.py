@@ -206,10 +206,7 @@ def _says_the_same(rule_set: RuleSet[Any], former: RuleSet[Any]) -> bool:
         and rule_set.rejections == former.rejections
         and rule_set.coercions == former.coercions
         and rule_set.foreign == former.foreign
-        and all(
-            mine.rule_ids == theirs.rule_ids and list(mine.values) == list(theirs.values)
-            for mine, theirs in zip(rule_set.tiers, former.tiers, strict=True)
-        )
+        and rule_set.lists_as(former)
     )
 
 

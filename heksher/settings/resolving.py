@@ -5,7 +5,7 @@ conditions on, the highest precedence first, a dict of values. It is made by a f
 generated once for each *shape*. With rules on both features, and rules on the second::
 
     def ømake(ødefault, ør0, ør1):
-        def resolve(ø0, ø1):
+        def resolve(ø0, ø1, ødefault=ødefault, ør0=ør0, ør1=ør1):
             try:
                 økey = (ø0, ø1,)
                 if økey in ør0 and (type(ø0) is str or øis_text(ø0)) and (...):
@@ -16,6 +16,10 @@ generated once for each *shape*. With rules on both features, and rules on the s
                 return øsafely(((ør0, (0,1,)), (ør1, (1,)), ), ødefault, ø0, ø1)
             return ødefault
         return resolve
+
+What it holds are default values of parameters that no caller gives: one tuple, where a closure
+would have a cell for each, and the collector walks through all there is. What is not worth
+generating resolves as `packing` says.
 
 A *filler* does the same, after filling in what was not given: from the bound context, else from
 the client's default; what no rule needs is only looked for. With rules on the second of two
@@ -47,11 +51,12 @@ look-up: the values that rules have for each feature are known, and asked for on
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from heksher.settings.context import DefaultKind, bound_features
+from heksher.settings.packing import is_text, texts_of
 from heksher.settings.reading import execute
 
 if TYPE_CHECKING:
@@ -70,10 +75,13 @@ MIN_PASSED_OVER: Final = 4
 """With how many tiers on several features it pays to ask for each feature's values first."""
 
 MAX_GENERATED_TIERS: Final = 16
-"""How many tiers a generated resolver has at most; more are walked through in a loop."""
+"""How many tiers a generated resolver has at most."""
+
+MIN_SPARSE_TIERS: Final = 5
+"""From how many tiers on it takes more than two rules each for code to be generated."""
 
 
-def make_resolver(width: int, tiers: Tiers, default: Any) -> Resolver:
+def generated_resolver(width: int, tiers: Tiers, default: Any) -> Resolver | None:
     """Return a function of *width* feature values, by position, that returns what applies.
 
     Args:
@@ -82,37 +90,66 @@ def make_resolver(width: int, tiers: Tiers, default: Any) -> Resolver:
             first: the positions of the features, ascending, and the values by feature value (by a
             tuple of them where there is not exactly one).
         default: What applies when no rule does.
+
+    Returns:
+        The resolver, or `None` where none is generated for such tiers.
     """
-    factory = _factory(width, tuple([positions for positions, _ in tiers]), None)
+    factory = None
+    if len(tiers) < MIN_SPARSE_TIERS or _are_dense(tiers):
+        factory = _factory(width, tuple([positions for positions, _ in tiers]), None)
     if factory is None:
-        return _looping_resolver(tiers, default)
+        return None
     resolver: Resolver = factory(default, *[rules for _, rules in tiers], *_known_values(tiers))
     return resolver
 
 
-def make_filler(
+def _are_dense(tiers: Tiers) -> bool:
+    return sum([len(rules) for _, rules in tiers]) > 2 * len(tiers)
+
+
+def tables_of(resolver: Resolver, count: int) -> tuple[dict[Any, Any], ...]:
+    """Return the dicts that a generated resolver of *count* tiers holds, for it alone keeps them."""
+    held: Any = resolver
+    tables: tuple[dict[Any, Any], ...] = held.__defaults__[1 : 1 + count]
+    return tables
+
+
+def generated_filler(
     features: tuple[str, ...],
     tiers: Tiers,
     default: Any,
     *,
     sources: Sequence[DefaultSource],
     missing: Callable[[str], Exception],
-) -> Resolver:
+) -> Resolver | None:
     """Return a function like the resolver's that first fills in each value that is `ABSENT`.
 
     It looks in the bound context, then at *sources*, the client's default for each feature, and
     raises what *missing* makes of the feature's name where neither has a value.
     """
     kinds = tuple([source.kind for source in sources])
-    names = [bound_features.get, missing, *features, *[source.source for source in sources]]
     factory = _factory(len(features), tuple([positions for positions, _ in tiers]), kinds)
-    if factory is not None:
-        filler: Resolver = factory(
-            default, *names, *[rules for _, rules in tiers], *_known_values(tiers)
-        )
-        return filler
-    outer: Resolver = _outer_filler_factory(kinds)(_looping_resolver(tiers, default), *names)
-    return outer
+    if factory is None:
+        return None
+    names = [missing, *features, *[source.source for source in sources]]
+    filler: Resolver = factory(
+        default, *names, *[rules for _, rules in tiers], *_known_values(tiers)
+    )
+    return filler
+
+
+def filler_around(
+    resolver: Resolver,
+    features: tuple[str, ...],
+    *,
+    sources: Sequence[DefaultSource],
+    missing: Callable[[str], Exception],
+) -> Resolver:
+    """Return a filler that calls *resolver* with all values, whatever tiers that one has."""
+    kinds = tuple([source.kind for source in sources])
+    names = [missing, *features, *[source.source for source in sources]]
+    filler: Resolver = _outer_filler_factory(kinds)(resolver, *names)
+    return filler
 
 
 _factories: dict[
@@ -135,42 +172,41 @@ def _factory(
 
 def resolver_source(width: int, tiers: tuple[Positions, ...]) -> str:
     """Return the source of a resolver's factory; the module's docstring shows one."""
-    return "\n".join(
-        [
-            f"def ømake(ødefault{_rule_names(tiers)}):",
-            f"    def resolve({_arguments(width)}):",
-            *(f"        {line}" for line in _look_up_lines(width, tiers)),
-            "    return resolve",
-        ]
-    )
+    held = ["ødefault", *_rule_names(tiers)]
+    return _factory_source(width, held, _look_up_lines(width, tiers))
 
 
 def filler_source(kinds: tuple[DefaultKind, ...], tiers: tuple[Positions, ...]) -> str:
     """Return the source of a filler's factory; the module's docstring shows its heart."""
     width = len(kinds)
     needed = {position for positions in tiers for position in positions}
-    return "\n".join(
-        [
-            f"def ømake(ødefault, {_filling_names(width)}{_rule_names(tiers)}):",
-            f"    def resolve({_arguments(width)}):",
-            *(f"        {line}" for line in _fill_lines(kinds, needed)),
-            *(f"        {line}" for line in _look_up_lines(width, tiers)),
-            "    return resolve",
-        ]
+    held = ["ødefault", *_filling_names(width), *_rule_names(tiers)]
+    return _factory_source(
+        width, held, [*_fill_lines(kinds, needed), *_look_up_lines(width, tiers)]
     )
 
 
 @lru_cache(maxsize=MAX_SHAPES)
 def _outer_filler_factory(kinds: tuple[DefaultKind, ...]) -> Any:
     width = len(kinds)
-    source = [
-        f"def ømake(øresolve, {_filling_names(width)}):",
-        f"    def resolve({_arguments(width)}):",
-        *(f"        {line}" for line in _fill_lines(kinds, set(range(width)))),
-        f"        return øresolve({_arguments(width)})",
-        "    return resolve",
-    ]
-    return execute("\n".join(source), _NAMES)
+    lines = _fill_lines(kinds, set(range(width)))
+    lines.append(f"return øresolve({_arguments(width)})")
+    source = _factory_source(width, ["øresolve", *_filling_names(width)], lines)
+    return execute(source, _NAMES)
+
+
+def _factory_source(width: int, held: list[str], lines: list[str]) -> str:
+    """Return the source of what makes a function of *lines*, which holds what they use of *held*."""
+    used = set(re.findall(r"ø\w+", " ".join(lines)))
+    defaults = "".join([f", {name}={name}" for name in held if name in used])
+    return "\n".join(
+        [
+            f"def ømake({', '.join(held)}):",
+            f"    def resolve({_arguments(width)}{defaults}):",
+            *(f"        {line}" for line in lines),
+            "    return resolve",
+        ]
+    )
 
 
 def _look_up_lines(width: int, tiers: tuple[Positions, ...]) -> list[str]:
@@ -283,46 +319,14 @@ def _arguments(width: int) -> str:
     return ", ".join(f"ø{position}" for position in range(width))
 
 
-def _rule_names(tiers: tuple[Positions, ...]) -> str:
-    rules = "".join(f", ør{place}" for place in range(len(tiers)))
-    return rules + "".join(f", øv{position}" for position in _asked_first(tiers))
+def _rule_names(tiers: tuple[Positions, ...]) -> list[str]:
+    rules = [f"ør{place}" for place in range(len(tiers))]
+    return rules + [f"øv{position}" for position in _asked_first(tiers)]
 
 
-def _filling_names(width: int) -> str:
+def _filling_names(width: int) -> list[str]:
     places = range(width)
-    names = [*(f"øn{place}" for place in places), *(f"ød{place}" for place in places)]
-    return ", ".join(["øambient", "ømissing", *names])
-
-
-def _looping_resolver(tiers: Tiers, default: Any) -> Resolver:
-    look_ups = [(_reading(positions), rules) for positions, rules in tiers]
-
-    def resolve(*values: Any) -> Any:
-        try:
-            for (key_of, positions), rules in look_ups:
-                key = key_of(values)
-                if key in rules and all(_is_text(values[position]) for position in positions):
-                    return rules[key]
-        except TypeError:
-            pairs = [(rules, positions) for (_, positions), rules in look_ups]
-            return _resolve_safely(pairs, default, *values)
-        return default
-
-    return resolve
-
-
-@lru_cache(maxsize=4_096)
-def _reading(positions: Positions) -> tuple[Callable[[Any], Any], Positions]:
-    """Return what takes the values at *positions*, and those; all resolvers share it."""
-    return itemgetter(*positions) if positions else _no_positions, positions
-
-
-def _no_positions(_values: tuple[Any, ...]) -> tuple[()]:
-    return ()
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+    return ["ømissing", *(f"øn{place}" for place in places), *(f"ød{place}" for place in places)]
 
 
 def _resolve_safely(
@@ -333,7 +337,7 @@ def _resolve_safely(
     It is not handed the resolver, which would have to know itself then, and would wait for the
     collector with all its rules when it is replaced.
     """
-    texts = [str.__str__(value) if isinstance(value, str) else None for value in values]
+    texts = texts_of(values)
     for rules, positions in tiers:
         key: Any = tuple([texts[position] for position in positions])
         if len(positions) == 1:
@@ -343,4 +347,8 @@ def _resolve_safely(
     return default
 
 
-_NAMES: Final[dict[str, Any]] = {"øis_text": _is_text, "øsafely": _resolve_safely}
+_NAMES: Final[dict[str, Any]] = {
+    "øambient": bound_features.get,
+    "øis_text": is_text,
+    "øsafely": _resolve_safely,
+}

@@ -11,14 +11,25 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 from heksher.settings.comparing import identical
-from heksher.settings.resolving import make_resolver
+from heksher.settings.packing import pack, packed_resolver, unpack
+from heksher.settings.resolving import (
+    filler_around,
+    generated_filler,
+    generated_resolver,
+    tables_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from heksher.settings.context import DefaultSource
+    from heksher.settings.packing import Packed, Positions
+    from heksher.settings.resolving import Resolver
     from heksher.settings.values import Coercion
 
 T = TypeVar("T")
@@ -89,10 +100,12 @@ class Tier(Generic[T]):
 
     __slots__ = ("positions", "rule_ids", "values")
 
-    def __init__(self, positions: tuple[int, ...]) -> None:
+    def __init__(
+        self, positions: Positions, values: dict[Any, T] | None = None, rule_ids: Iterable[int] = ()
+    ) -> None:
         self.positions = positions
-        self.values: dict[Any, T] = {}
-        self.rule_ids = array("q")
+        self.values: dict[Any, T] = {} if values is None else values
+        self.rule_ids = list(rule_ids)
 
     def key(self, values: Sequence[Any]) -> Any:
         """Return the key under which a rule for these feature values stands."""
@@ -116,33 +129,38 @@ _NO_COERCIONS: Final[Mapping[int | None, tuple[Coercion, ...]]] = {}
 class RuleSet(Generic[T]):
     """A setting's rules and default, compiled; it never changes.
 
+    It consists of few objects, for there are thousands and the collector walks through all: the
+    rules are in the dicts that the resolver holds, or in one dict, and their ids are bytes.
+
     Attributes:
         features: The setting's configurable features, as declared.
-        tiers: The rules, the highest precedence first.
+        shape: The positions of each tier's features, the highest precedence first; empty where
+            there are no rules.
         default: What applies when no rule does.
         default_origin: Whose default that is.
         coercions: What was left out of values, by rule id; `None` is the service's default.
         rejections: The values that were not taken; a former value may stand in for one.
         foreign: How many rules were left out for a condition on a feature that the setting is not
             configurable by.
-        resolve: Takes feature values by position, returns what applies.
     """
 
     __slots__ = (
+        "_ids",
+        "_packed",
+        "_resolver",
         "coercions",
         "default",
         "default_origin",
         "features",
         "foreign",
         "rejections",
-        "resolve",
-        "tiers",
+        "shape",
     )
 
     def __init__(  # noqa: PLR0913  # all of what a compilation found
         self,
         features: tuple[str, ...],
-        tiers: tuple[Tier[T], ...],
+        tiers: Sequence[Tier[T]],
         default: T,
         default_origin: Origin,
         *,
@@ -151,17 +169,65 @@ class RuleSet(Generic[T]):
         foreign: int = 0,
     ) -> None:
         self.features = features
-        self.tiers = tiers
         self.default = default
         self.default_origin = default_origin
         self.coercions = coercions or _NO_COERCIONS
         self.rejections = rejections
         self.foreign = foreign
-        self.resolve = make_resolver(len(features), self.look_ups(), default)
+        self.shape: tuple[Positions, ...] = ()
+        self._ids = b""
+        self._packed: Packed | None = None
+        self._resolver: Resolver | None = None
+        if tiers:
+            self._hold(tiers)
 
-    def look_ups(self) -> list[tuple[tuple[int, ...], dict[Any, T]]]:
-        """Return what resolvers are made of: positions and values, tier by tier."""
-        return [(tier.positions, tier.values) for tier in self.tiers]
+    def _hold(self, tiers: Sequence[Tier[T]]) -> None:
+        width, look_ups = len(self.features), [(tier.positions, tier.values) for tier in tiers]
+        self.shape = _shared(tuple([tier.positions for tier in tiers]))
+        self._ids = array("q", [one for tier in tiers for one in tier.rule_ids]).tobytes()
+        self._resolver = generated_resolver(width, look_ups, self.default)
+        if self._resolver is None:
+            self._packed = pack(look_ups)
+            self._resolver = packed_resolver(width, self.shape, self._packed, self.default)
+
+    @property
+    def resolve(self) -> Resolver:
+        """What takes feature values by position, and returns what applies."""
+        if self._resolver is not None:
+            return self._resolver
+        default = self.default
+        return lambda *_values: default
+
+    def filler(
+        self, *, sources: Sequence[DefaultSource], missing: Callable[[str], Exception]
+    ) -> Resolver:
+        """Return what resolves after filling in what was not given; see `generated_filler`."""
+        filler = None
+        if self._packed is None:
+            look_ups = list(zip(self.shape, self._tables(), strict=True))
+            filler = generated_filler(
+                self.features, look_ups, self.default, sources=sources, missing=missing
+            )
+        return filler or filler_around(
+            self.resolve, self.features, sources=sources, missing=missing
+        )
+
+    def _tables(self) -> tuple[dict[Any, T], ...]:
+        """Return the rules of each tier by feature value."""
+        if self._packed is not None:
+            return unpack(self._packed, self.shape)
+        return () if self._resolver is None else tables_of(self._resolver, len(self.shape))
+
+    @property
+    def tiers(self) -> tuple[Tier[T], ...]:
+        """The rules, the highest precedence first; made to look at, and not kept."""
+        rule_ids = iter(array("q", self._ids))
+        return tuple(
+            [
+                Tier(positions, values, islice(rule_ids, len(values)))
+                for positions, values in zip(self.shape, self._tables(), strict=True)
+            ]
+        )
 
     def rules(self) -> Iterator[CompiledRule]:
         """Yield every rule, the highest precedence first."""
@@ -194,7 +260,7 @@ class RuleSet(Generic[T]):
     def reordered(self, feature_order: Sequence[str]) -> RuleSet[T]:
         """Return the same rules under another order of context features; itself if equal."""
         tiers = in_precedence(self.tiers, self.features, feature_order)
-        if tiers == self.tiers:
+        if tuple([tier.positions for tier in tiers]) == self.shape:
             return self
         return RuleSet(
             self.features,
@@ -208,12 +274,29 @@ class RuleSet(Generic[T]):
 
     def reads_as(self, other: RuleSet[T]) -> bool:
         """Tell whether every context reads the same value, of the same type, from both."""
-        if not identical(self.default, other.default) or len(self.tiers) != len(other.tiers):
+        if self.shape != other.shape or not identical(self.default, other.default):
             return False
-        return all(
-            mine.positions == theirs.positions and identical(mine.values, theirs.values)
-            for mine, theirs in zip(self.tiers, other.tiers, strict=True)
+        if self._packed is not None and other._packed is not None:
+            return identical(self._packed, other._packed)
+        return identical(self._tables(), other._tables())
+
+    def lists_as(self, other: RuleSet[T]) -> bool:
+        """Tell whether both have rules of the same ids and conditions in the same order."""
+        return (
+            self.shape == other.shape
+            and self._ids == other._ids
+            and all(map(_same_keys, self._tables(), other._tables()))
         )
+
+
+def _same_keys(one: dict[Any, Any], other: dict[Any, Any]) -> bool:
+    return list(one) == list(other)
+
+
+@lru_cache(maxsize=4_096)
+def _shared(shape: tuple[Positions, ...]) -> tuple[Positions, ...]:
+    """Return the one tuple of this shape that all rule sets keep."""
+    return shape
 
 
 def in_order(features: Sequence[str], feature_order: Sequence[str]) -> list[str]:

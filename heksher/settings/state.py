@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from heksher.exceptions import MissingContextFeature
 from heksher.settings.context import NO_DEFAULT, DefaultSource
-from heksher.settings.resolving import make_filler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -190,7 +189,7 @@ def next_state(state: State, content: StateContent, replaced: Mapping[int, RuleS
 
 
 def _places_of(rule_set: RuleSet[Any]) -> tuple[Any, Any, Any]:
-    if rule_set.tiers:
+    if rule_set.shape:
         return rule_set.resolve, None, None
     return None, None, rule_set.default
 
@@ -206,10 +205,7 @@ def fill_in(view: View, setting: DeclaredSetting) -> Any:
     state = state_of(view)
     content: StateContent = state[0]
     rule_set = rule_set_in(state, setting)
-    filler = make_filler(
-        rule_set.features,
-        rule_set.look_ups(),
-        rule_set.default,
+    filler = rule_set.filler(
         sources=[content.defaults.get(name, NO_DEFAULT) for name in rule_set.features],
         # By the name alone: a state must not keep alive a setting that nobody can read any more.
         missing=partial(MissingContextFeature, setting.name),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from itertools import combinations, permutations, product
 from typing import TYPE_CHECKING, Any
 
@@ -474,3 +475,91 @@ def test_coercions_belong_to_what_is_read(registry: Registry, publish: Publish) 
     publish(setting, default=["bad"], use_local_default=True)
 
     assert setting.explain(a=None).coercions == ()
+
+
+SPARSE = [(number, conditions) for number, conditions in enumerate(all_conditions(values="x"))]
+"""One rule for each set of features: too few a tier to generate code for."""
+
+
+@hypothesis_settings(deadline=None)
+@given(
+    rules=rules_strategy,
+    orders=st.tuples(st.permutations(FEATURES), st.permutations(FEATURES)),
+    contexts=st.lists(context_strategy, min_size=1, max_size=20),
+)
+def test_reordered_rules_resolve_and_are_listed_as_if_compiled_so(
+    rules: list[Conditions], orders: Any, contexts: list[dict[str, Any]]
+) -> None:
+    before, after = [compiled_of(list(enumerate(rules)), order) for order in orders]
+
+    reordered = before.reordered(orders[1])
+
+    assert reordered.reads_as(after)
+    assert sorted(reordered.rules()) == sorted(after.rules())
+    for context in contexts:
+        expected = oracle(list(enumerate(rules)), context, orders[1])
+        assert reordered.resolve(*[context[feature] for feature in FEATURES]) == expected
+
+
+def compiled_of(rules: Sequence[tuple[int, Conditions]], order: Sequence[str]) -> RuleSet[Any]:
+    setting = Setting("s", int, FEATURES, DEFAULT, registry=Registry())
+    return compile_rule_set(
+        setting, DEFAULT, raw(rules), previous=None, options=CompileOptions(feature_order=order)
+    )
+
+
+def generated_of(rules: Sequence[tuple[int, Conditions]], order: Sequence[str]) -> RuleSet[Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resolving, "MIN_SPARSE_TIERS", len(rules) + 1)
+        patch.setattr(resolving, "_factories", {})
+        return compiled_of(rules, order)
+
+
+@pytest.mark.parametrize("changed", [None, 0, len(SPARSE) - 1])
+def test_packed_and_generated_rules_are_compared_alike(changed: int | None) -> None:
+    rules = [one for one in SPARSE if one[0] != changed]
+
+    for one, other in product([generated_of, compiled_of], repeat=2):
+        assert one(rules, FEATURES).reads_as(other(SPARSE, FEATURES)) is (changed is None)
+        assert one(rules, FEATURES).lists_as(other(SPARSE, FEATURES)) is (changed is None)
+        assert list(one(rules, FEATURES).rules()) == list(other(rules, FEATURES).rules())
+
+
+def test_rules_that_read_alike_are_listed_by_their_own_ids() -> None:
+    one, other = compiled_of(SPARSE, FEATURES), compiled_of(SPARSE[::-1], FEATURES)
+    renumbered = compiled_of([(number + 1, each) for number, each in SPARSE], FEATURES)
+
+    assert one.lists_as(other)
+    assert not one.lists_as(renumbered)
+
+
+def test_newer_of_two_equal_rules_is_used_among_many_tiers(
+    registry: Registry, publish: Publish
+) -> None:
+    setting = Setting("s", int, FEATURES, DEFAULT, registry=registry)
+
+    rule_set = publish(setting, [*raw(SPARSE), (99, [["b", "x"], ["a", "x"]], 99)])
+
+    (older,) = [number for number, conditions in SPARSE if conditions == {"a": "x", "b": "x"}]
+    assert setting.get(a="x", b="x", c=None, d=None) == 99
+    assert setting.explain(a="x", b="x", c=None, d=None).rule_id == 99
+    assert [one.rule_id for one in rule_set.rejections] == [older]
+
+
+@pytest.mark.parametrize(
+    ("rules", "most"),
+    [([(number, {"a": f"x{number}"}) for number in range(50)], 4), (SPARSE, 6), ([], 1)],
+    ids=["one tier", "many tiers", "none"],
+)
+def test_rule_set_adds_few_objects_for_the_collector_to_walk_through(
+    rules: list[tuple[int, Conditions]], most: int
+) -> None:
+    kept = [compiled_of(rules, FEATURES)]
+    gc.collect()
+    before = len(gc.get_objects())
+
+    kept += [compiled_of(rules, FEATURES) for _ in range(20)]
+
+    gc.collect()
+    # All of them but for a few that others may have made meanwhile.
+    assert len(gc.get_objects()) - before <= 20 * most + 10
