@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from heksher import wire, wire_query
+from heksher import wire, wire_parts
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -50,7 +50,7 @@ def test_every_kind_of_answer_was_recorded() -> None:
 
 def read_query(body: bytes) -> tuple[dict[str, wire.QueriedSetting], dict[str, str]]:
     taken: dict[str, wire.QueriedSetting] = {}
-    malformed = wire_query.read_query(body, taken.__setitem__)
+    malformed = wire_parts.read_query(body, taken.__setitem__)
     return taken, malformed
 
 
@@ -116,7 +116,7 @@ def test_what_takes_settings_may_be_interrupted() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        wire_query.read_query(body, interrupted)
+        wire_parts.read_query(body, interrupted)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_what_is_no_answer_to_a_query_hands_over_nothing(body: bytes) -> None:
     taken: dict[str, wire.QueriedSetting] = {}
 
     with pytest.raises(wire.WrongShape):
-        wire_query.read_query(body, taken.__setitem__)
+        wire_parts.read_query(body, taken.__setitem__)
 
     assert taken == {}
 
@@ -138,7 +138,7 @@ def test_of_a_name_that_comes_twice_the_last_one_counts() -> None:
         b' "rules": []}}}'
     )
 
-    assert wire_query.settings_in(body) == {"a": {"default_value": 2, "rules": []}}
+    assert wire_parts.settings_in(body) == {"a": {"default_value": 2, "rules": []}}
 
 
 def test_raw_settings_are_gone_before_the_next_one_is_read() -> None:
@@ -149,6 +149,6 @@ def test_raw_settings_are_gone_before_the_next_one_is_read() -> None:
     def take(_name: str, _queried: wire.QueriedSetting) -> None:
         counts.append(sum(type(one) is dict and "rule_id" in one for one in gc.get_objects()))
 
-    wire_query.read_query(json.dumps({"settings": settings}).encode(), take)
+    wire_parts.read_query(json.dumps({"settings": settings}).encode(), take)
 
     assert len(set(counts)) == 1

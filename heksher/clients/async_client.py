@@ -198,6 +198,7 @@ class AsyncHeksherClient(HeksherClient):
         refreshed = await self._driver.drive(flow)
         async with self.modification_lock:
             former = self._upkeep.publish(refreshed)
+        await asyncio.sleep(0)
         self._notify(refreshed)
         for _ in let_go(former):
             await asyncio.sleep(0)

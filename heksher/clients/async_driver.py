@@ -62,7 +62,12 @@ class AsyncDriver:
     async def _do(self, effect: Effect) -> list[Answer] | None:
         if isinstance(effect, Send):
             return await self._send(effect.requests)
-        await asyncio.sleep(effect.seconds if isinstance(effect, Wait) else 0)
+        if isinstance(effect, Wait):
+            await asyncio.sleep(effect.seconds)
+        else:
+            # Twice: what is due at a time gets its turn only after all that is ready already.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
         return None
 
     async def _send(self, requests: Any) -> list[Answer]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import httpx
@@ -21,7 +22,7 @@ from heksher.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pydantic import TypeAdapter
 
@@ -122,10 +123,19 @@ def expect(request: Request, answer: Answer, adapter: TypeAdapter[T]) -> T:
     Raises:
         ServiceError: No response came, it has another status, or another shape.
     """
+    return expect_read(request, answer, partial(wire.read, adapter))
+
+
+def expect_read(request: Request, answer: Answer, read: Callable[[bytes], T]) -> T:
+    """Return what *read* makes of the body of *answer*, which has to be a 200.
+
+    Raises:
+        ServiceError: No response came, it has another status, or *read* raised `WrongShape`.
+    """
     response = received(request, answer)
     if response.status_code != httpx.codes.OK:
         raise status_error(request, response)
-    return read_body(request, response, adapter)
+    return _read_body(request, response, read)
 
 
 def read_body(request: Request, response: httpx.Response, adapter: TypeAdapter[T]) -> T:
@@ -134,8 +144,12 @@ def read_body(request: Request, response: httpx.Response, adapter: TypeAdapter[T
     Raises:
         UnexpectedResponse: It has another shape.
     """
+    return _read_body(request, response, partial(wire.read, adapter))
+
+
+def _read_body(request: Request, response: httpx.Response, read: Callable[[bytes], T]) -> T:
     try:
-        return wire.read(adapter, response.content)
+        return read(response.content)
     except wire.WrongShape as wrong:
         raise unexpected(request, response, str(wrong)) from None
 

@@ -16,7 +16,7 @@ from heksher.clients.effects import Breathe, Request, ask, expect, send
 from heksher.clients.listing import LIST_REQUEST, read_listing
 from heksher.clients.query_flow import Querying
 from heksher.clients.refreshing import Compiler, Refreshed
-from heksher.clients.session import Settled
+from heksher.clients.settled import Settled
 from heksher.clients.settling import Settling
 from heksher.exceptions import InvalidContext, ServiceError, ServiceUnavailable
 from heksher.settings.state import Snapshot, Source
@@ -102,8 +102,10 @@ class _Refresh:
         if looked:
             # The queries that were sent may name a setting as it was called before.
             querying.batches = ()
-        if querying.requeried or self._settling.has_news or self._settled is None:
+        overview = self._settling.overview()
+        if overview is None or overview.has_unusable:
             self._forget_unusable(compiler)
+        yield Breathe()
         return self._refreshed(compiler, querying)
 
     def _look_at_redefaulted(self, compiler: Compiler) -> Flow[bool]:

@@ -27,7 +27,7 @@ class Intake:
     """The settings of one answer.
 
     A setting that is compiled as soon as it has been read leaves its raw form behind at once; see
-    `heksher.wire_query`.
+    `heksher.wire_parts`.
 
     Args:
         compile_one: Compiles a setting, given its canonical name.

@@ -23,7 +23,7 @@ from heksher.clients.snapshot_file import (
 from heksher.clients.transport import check_positive
 from heksher.exceptions import InvalidClient
 from heksher.settings.state import Snapshot, Source
-from heksher.wire_query import settings_in
+from heksher.wire_parts import settings_in
 
 if TYPE_CHECKING:
     import os

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from heksher import wire
-from heksher.clients.effects import Breathe, Request, ask, expect
+from heksher.clients.effects import Breathe, Request, ask, expect_read
+from heksher.wire_parts import read_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from heksher.wire import ListedSetting
 
 LIST_REQUEST: Final = Request("GET", "/api/v1/settings", query="include_additional_data=true")
-
-_AT_A_TIME: Final = 200
 
 
 class Listing:
@@ -53,14 +51,8 @@ def fetch_listing() -> Flow[tuple[Listing, list[str]]]:
 
 
 def read_listing(answer: Answer) -> Flow[tuple[Listing, list[str]]]:
-    """Read the answer to `LIST_REQUEST`, a part at a time; see `fetch_listing`."""
-    entries: list[Any] = expect(LIST_REQUEST, answer, wire.SETTINGS_ANSWER)["settings"]
-    listing, malformed = Listing(), []
-    for place, entry in enumerate(entries):
-        if place % _AT_A_TIME == 0:
-            yield Breathe()
-        try:
-            listing.add(wire.read_listed(entry))
-        except wire.WrongShape as wrong:
-            malformed.append(f"entry {place} of the list of settings: {wrong}")
-    return listing, malformed
+    """Read the answer to `LIST_REQUEST`, see `fetch_listing`."""
+    settings, reasons = expect_read(LIST_REQUEST, answer, read_list)
+    yield Breathe()
+    malformed = [f"entry {place} of the list of settings: {why}" for place, why in reasons.items()]
+    return Listing(settings), malformed

@@ -21,7 +21,7 @@ from heksher.clients.effects import (
 from heksher.clients.intake import Intake
 from heksher.clients.querying import batches
 from heksher.exceptions import ServiceError, ServiceUnavailable, UnexpectedResponse
-from heksher.wire_query import read_query, settings_in
+from heksher.wire_parts import read_query, settings_in
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from heksher.clients.effects import Answer, Flow, Request
     from heksher.clients.querying import Batch
     from heksher.clients.refreshing import Compiler
-    from heksher.clients.session import Session, Settled
+    from heksher.clients.session import Session
+    from heksher.clients.settled import Settled
     from heksher.clients.settling import Settling
     from heksher.settings.declared import DeclaredSetting
     from heksher.wire import QueriedSetting
@@ -40,6 +41,9 @@ MAX_LOOKS: Final = 3
 
 MAX_HALVINGS: Final = 32
 """How often one refresh halves a batch, to find a name that the list has and the query does not."""
+
+SETTINGS_IN_ONE_GO: Final = 2_000
+"""How many settings are looked at before others may run: a few ms."""
 
 _NAMES_SHOWN: Final = 3
 
@@ -84,7 +88,8 @@ class Querying:
         self._first = first
         self._settled = None if settling.has_news else settled
         self._filter = session.tracking.query_filter()
-        self._by_name: dict[str | None, list[DeclaredSetting]] | None = None
+        self._by_name: dict[str | None, list[DeclaredSetting]] = {}
+        self._knows_names = False
         self._looks = 0
         self._halvings = 0
         self._unknown: list[Batch] = []
@@ -109,7 +114,11 @@ class Querying:
         return self._compiler.living().values()
 
     def _query(self) -> Flow[None]:
-        pending = self._all_batches()
+        if self._settled is None:
+            yield from self._find_by_name()
+            pending = self._batches(self._living())
+        else:
+            pending = list(self._settled.batches)
         self.batches = tuple(pending)
         while pending:
             self._unknown, self._absent = [], {}
@@ -120,14 +129,7 @@ class Querying:
                     return
             pending = []
             if self._unknown or self._absent or self._redefaulted:
-                # How settings stand, and so the queries for them, may become others.
-                self.batches = ()
                 pending = yield from self._second_thoughts()
-
-    def _all_batches(self) -> list[Batch]:
-        if self._settled is not None:
-            return list(self._settled.batches)
-        return self._batches(self._living())
 
     def _batches(self, settings: Iterable[DeclaredSetting]) -> list[Batch]:
         names = dict.fromkeys(self._settling.canonical_name(setting) for setting in settings)
@@ -139,11 +141,16 @@ class Querying:
 
     def _asked_by(self, names: Iterable[str]) -> dict[str, list[DeclaredSetting]]:
         """Return the settings that are queried by these names, by name."""
-        if self._by_name is None:
-            self._by_name = {}
-            for setting in self._living():
-                self._by_name.setdefault(self._settling.canonical_name(setting), []).append(setting)
         return {name: self._by_name.get(name, []) for name in names}
+
+    def _find_by_name(self) -> Flow[None]:
+        """Find out by which name each setting is queried now."""
+        found: dict[str | None, list[DeclaredSetting]] = {}
+        for place, setting in enumerate(self._living()):
+            if place % SETTINGS_IN_ONE_GO == 0:
+                yield Breathe()
+            found.setdefault(self._settling.canonical_name(setting), []).append(setting)
+        self._by_name, self._knows_names = found, True
 
     def _send(self, asked: list[Batch]) -> Flow[bool]:
         """Send a few queries and read their answers; tell whether any came."""
@@ -207,6 +214,8 @@ class Querying:
 
     def _read_rules(self, batch: Batch, request: Request, response: httpx.Response) -> Flow[None]:
         yield Breathe()
+        if not self._knows_names:
+            yield from self._find_by_name()
         asked = self._asked_by(batch.names)
         intake = Intake(lambda name, queried: self._compile(asked.get(name, ()), queried))
         try:
@@ -261,6 +270,8 @@ class Querying:
 
     def _second_thoughts(self) -> Flow[list[Batch]]:
         """Find out about settings that a query did not know, and return what to query now."""
+        if not self._knows_names:
+            yield from self._find_by_name()
         unknown = [(batch, self._settings_of(batch.names)) for batch in self._unknown]
         absent = {
             one.name: name for name, asked in self._asked_by(self._absent).items() for one in asked
@@ -270,7 +281,9 @@ class Querying:
         names |= absent.keys() | self._redefaulted
         if not (yield from self._look_again(names)):
             self._doubt(self._redefaulted)
-        self._by_name = None
+        # How settings stand, and so the queries for them, may be others now.
+        self.batches, self._settled = (), None
+        yield from self._find_by_name()
         pending: list[Batch] = []
         for batch, settings in unknown:
             pending += self._again(batch, settings, before)

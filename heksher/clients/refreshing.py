@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from heksher.clients.declaring import Standing
     from heksher.clients.effects import Flow
-    from heksher.clients.session import Settled
+    from heksher.clients.settled import Settled
     from heksher.clients.tracking import Tracking
     from heksher.settings.compiling import RawRule
     from heksher.settings.declared import DeclaredSetting

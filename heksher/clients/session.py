@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from heksher.clients.declaring import DeclarationOutcome
@@ -14,12 +13,11 @@ if TYPE_CHECKING:
 
     from heksher.clients.declaring import Standing
     from heksher.clients.listing import Listing
-    from heksher.clients.querying import Batch
     from heksher.clients.refreshing import Refreshed
+    from heksher.clients.settled import Overview, Settled
     from heksher.clients.tracking import Tracked
     from heksher.settings.declared import DeclaredSetting
     from heksher.settings.registry import Registry
-    from heksher.settings.rules import RuleSet
 
 T = TypeVar("T")
 
@@ -28,52 +26,6 @@ RETRY_EVERY: Final = 10
 
 RETRY_SOON: Final = frozenset({1, 2, 4})
 """How many refreshes after the service failed at declarations they are tried again, besides."""
-
-
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """How all settings stand, in short.
-
-    Attributes:
-        has_refusals: Whether any is not declared as asked.
-        reads_local_defaults: Whether any reads its declared default, whatever the service's is.
-    """
-
-    has_refusals: bool
-    reads_local_defaults: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What a refresh found out that the next ones need not, until something changes here.
-
-    Attributes:
-        revision: The registry's, when the refresh began.
-        tracking: What was tracked then.
-        rule_sets: What was published then.
-        overview: How all settings stand.
-        batches: The queries for all of them.
-    """
-
-    revision: int
-    tracking: Tracking
-    rule_sets: Mapping[int, RuleSet[Any]]
-    overview: Overview
-    batches: tuple[Batch, ...]
-
-
-def overview_of(
-    declared: Collection[DeclaredSetting], standings: Mapping[str, Standing]
-) -> Overview | None:
-    """Return how all of *declared* stand; `None` if that is not known of one."""
-    found = [(setting, standings.get(setting.name)) for setting in declared]
-    known = [(one, standing) for one, standing in found if standing is not None]
-    if len(known) < len(found) or any(one.index != standing.index for one, standing in known):
-        return None
-    return Overview(
-        has_refusals=any(standing.refusal for _, standing in known),
-        reads_local_defaults=any(standing.reads_local_default(one) for one, standing in known),
-    )
 
 
 class Session:

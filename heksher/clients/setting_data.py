@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -61,4 +62,5 @@ def _setting_data(listed: ListedSetting, by_name: dict[str, DeclaredSetting]) ->
             default = setting.decoder.decode(default, [])
         except Rejected:
             default = listed.default_value
-    return SettingData(**dict(listed), setting=setting, default=default)
+    known = {one.name: getattr(listed, one.name) for one in fields(listed)}
+    return SettingData(**known, setting=setting, default=default)

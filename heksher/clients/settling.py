@@ -13,8 +13,9 @@ from heksher.clients.declaring import (
     lacking_features,
     undeclared,
 )
+from heksher.clients.effects import Breathe
 from heksher.clients.listing import fetch_listing
-from heksher.clients.session import overview_of
+from heksher.clients.settled import overview_of
 from heksher.exceptions import ServiceError
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from heksher.clients.declaring import Standing
     from heksher.clients.effects import Flow
     from heksher.clients.listing import Listing
-    from heksher.clients.session import Overview, Session, Settled
+    from heksher.clients.session import Session
+    from heksher.clients.settled import Overview, Settled
     from heksher.settings.declared import DeclaredSetting
 
 
@@ -91,7 +93,14 @@ class Settling:
         """Find out how all settings stand by *listing*, where it may have news of them."""
         self.standings = dict(self.standings)
         waited = {name for name, one in self.standings.items() if self._has_waited(one)}
-        usable = [one for one in self.declared if self._has_features(one, feature_order)]
+        available = set(self._session.context_features).intersection(feature_order)
+        usable = [
+            one
+            for one in self.declared
+            if available.issuperset(one.configurable_features)
+            or self._has_features(one, feature_order)
+        ]
+        yield Breathe()
         undecided = self._session.undecided(usable, listing, thorough=thorough)
         waiting = [one for one in usable if one.name in waited]
         yield from self._decide(list(dict.fromkeys([*undecided, *waiting])), listing)

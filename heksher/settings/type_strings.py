@@ -13,6 +13,7 @@ import json
 import math
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 if TYPE_CHECKING:
@@ -211,6 +212,7 @@ _CONTAINERS: Final[dict[str, type[SequenceType | MappingType]]] = {
 }
 
 
+@lru_cache(maxsize=256)
 def parse(text: str) -> HeksherType:
     """Return the type that a type string names.
 

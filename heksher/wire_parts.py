@@ -1,8 +1,8 @@
-"""Reading the answer to a query setting by setting, so that its raw form is never there as a whole.
+"""Reading large answers part by part, so that their raw form is never there as a whole.
 
 An answer is mostly small containers: some forty for a setting of ten rules. Held all at once they
 set the garbage collector going again and again, and it takes longer than reading does; handed on
-one setting at a time they are gone before it looks.
+one part at a time they are gone before it looks.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _OrMalformed:
 
 
 class _Reading:
-    """One answer being read: who takes its settings, and the names of the malformed ones."""
+    """A query's answer being read: who takes its settings, and the names of the malformed ones."""
 
     __slots__ = ("malformed", "name", "take")
 
@@ -61,15 +61,15 @@ def _hand_over(queried: Any, info: ValidationInfo[_Reading]) -> None:
 
 
 @cache
-def _adapter() -> TypeAdapter[Any]:
+def _query_adapter() -> TypeAdapter[Any]:
     @with_config(wire.STRICT)
-    class HandedOver(TypedDict):
+    class QueryInParts(TypedDict):
         settings: dict[
             Annotated[str, AfterValidator(_note_name)],
             Annotated[wire.QueriedSetting, _OrMalformed, AfterValidator(_hand_over)],
         ]
 
-    return TypeAdapter(HandedOver)
+    return TypeAdapter(QueryInParts)
 
 
 def read_query(body: bytes, take: Callable[[str, wire.QueriedSetting], object]) -> dict[str, str]:
@@ -86,17 +86,12 @@ def read_query(body: bytes, take: Callable[[str, wire.QueriedSetting], object]) 
         WrongShape: It is no answer to a query at all; then *take* was not called.
     """
     reading = _Reading(take)
-    try:
-        _adapter().validate_json(body, context=reading)
-    except ValidationError as error:
-        raise wire.WrongShape(wire.what_is_wrong(error)) from None
-    return _reasons(body, reading.malformed) if reading.malformed else {}
-
-
-def _reasons(body: bytes, names: list[str]) -> dict[str, str]:
+    _validate(_query_adapter(), body, reading)
+    if not reading.malformed:
+        return {}
     entries = wire.read(wire.LOOSE_QUERY_ANSWER, body)["settings"]
     reasons: dict[str, str] = {}
-    for name in names:
+    for name in reading.malformed:
         try:
             # Strict mode takes a list for a pair in JSON only.
             wire.read(wire.QUERIED_SETTING, to_json(entries[name]))
@@ -114,3 +109,46 @@ def settings_in(body: bytes) -> dict[str, wire.QueriedSetting]:
     settings: dict[str, wire.QueriedSetting] = {}
     read_query(body, settings.__setitem__)
     return settings
+
+
+@cache
+def _list_adapter() -> TypeAdapter[Any]:
+    @with_config(wire.STRICT)
+    class ListInParts(TypedDict):
+        settings: list[Annotated[wire.ListedSetting, _OrMalformed]]
+
+    return TypeAdapter(ListInParts)
+
+
+def read_list(body: bytes) -> tuple[list[wire.ListedSetting], dict[int, str]]:
+    """Return the service's list of settings, and what is wrong with the entries left out.
+
+    Args:
+        body: The answer, JSON.
+
+    Returns:
+        The settings, and what is wrong with the others by their place in the answer.
+
+    Raises:
+        WrongShape: It is no list of settings at all.
+    """
+    entries = _validate(_list_adapter(), body, None)["settings"]
+    good = [entry for entry in entries if entry is not _MALFORMED]
+    if len(good) == len(entries):
+        return good, {}
+    raw = wire.read(wire.SETTINGS_ANSWER, body)["settings"]
+    reasons: dict[int, str] = {}
+    for place, entry in enumerate(entries):
+        if entry is _MALFORMED:
+            try:
+                wire.read_listed(raw[place])
+            except wire.WrongShape as wrong:
+                reasons[place] = str(wrong)
+    return good, reasons
+
+
+def _validate(adapter: TypeAdapter[Any], body: bytes, context: object) -> Any:
+    try:
+        return adapter.validate_json(body, context=context)
+    except ValidationError as error:
+        raise wire.WrongShape(wire.what_is_wrong(error)) from None
