@@ -27,11 +27,13 @@ from heksher.wire_parts import settings_in
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     from heksher import wire
     from heksher.clients.refreshing import Refreshed
     from heksher.clients.session import Session
+    from heksher.clients.snapshot_file import SavedStanding
+    from heksher.settings.declared import DeclaredSetting
     from heksher.settings.registry import Registry
 
 RENEWED_AFTER: Final = 0.25
@@ -159,8 +161,8 @@ def _compiled(saved: SavedState, session: Session, registry: Registry, *, age: f
         is_tracked=None if tracking.is_everything else tracking.is_tracked,
     )
     for index, setting in settings.items():
-        stood = saved["standings"].get(setting.name)
-        if stood is None or stood["canonical_name"] not in queried:
+        stood = _stood(setting, saved, queried)
+        if stood is None:
             continue
         standing = Standing(
             setting.name,
@@ -176,6 +178,17 @@ def _compiled(saved: SavedState, session: Session, registry: Registry, *, age: f
         source=Source.SNAPSHOT,
         taken_at=monotonic() - age,
     )
+
+
+def _stood(
+    setting: DeclaredSetting, saved: SavedState, queried: Container[str]
+) -> SavedStanding | None:
+    """Return how *setting* stood when the state was saved, under its own name or its former one."""
+    for name in (setting.name, setting.alias):
+        stood = None if name is None else saved["standings"].get(name)
+        if stood is not None and stood["canonical_name"] in queried:
+            return stood
+    return None
 
 
 def last_good(path: str | os.PathLike[str] | None, max_age: float | None) -> LastGood | None:

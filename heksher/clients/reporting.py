@@ -143,14 +143,21 @@ def report_recovery(failures: int) -> None:
     logger.info("the settings are updated again, after %d failures", failures)
 
 
-def report_started_from_snapshot(error: Exception, age: float) -> None:
-    """Log that a client started without its service."""
+def report_started_from_snapshot(error: Exception, age: float, missing: list[str]) -> None:
+    """Log that a client started without its service, whose state lacks the features *missing*."""
     logger.warning(
         "the service did not help to start (%s): the settings are those of a snapshot, %.0f s old,"
         " until it does",
         in_words(error),
         age,
     )
+    if missing:
+        logger.error(
+            "the service had no context features %s when the snapshot was taken: there are no rules"
+            " with conditions on them",
+            missing,
+            extra={"features": missing},
+        )
 
 
 def report_snapshot_unusable(path: Path, reason: Exception) -> None:

@@ -115,7 +115,10 @@ class Upkeep:
             return False
         self._registry.publish(snapshot)
         self.note(error)
-        report_started_from_snapshot(error, monotonic() - snapshot.taken_at)
+        features = self.session.context_features
+        missing = [name for name in features if name not in snapshot.feature_order]
+        self.session.missing_features = tuple(missing)
+        report_started_from_snapshot(error, monotonic() - snapshot.taken_at, missing)
         return True
 
     def succeeded(self) -> None:

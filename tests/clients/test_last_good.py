@@ -61,7 +61,7 @@ class Program:
             client = ThreadHeksherClient(
                 URL,
                 3600,
-                FEATURES,
+                options.pop("context_features", FEATURES),
                 snapshot_path=self.path,
                 http_client=http,
                 registry=self.registry,
@@ -159,6 +159,64 @@ async def test_the_async_client_starts_from_it_too(program: Program) -> None:
         program.canned.instead = []
         await client.reload()
         assert client.status.source is Source.SERVICE
+
+
+def test_a_feature_that_the_snapshot_lacks_is_told_of_and_stops_no_start(
+    program: Program, caplog: pytest.LogCaptureFixture
+) -> None:
+    program.run_once()
+    program.forget()
+    program.canned.instead = [away]
+    caplog.clear()
+
+    with program.running(context_features=[*FEATURES, "theme"]) as client:
+        assert program.setting.get(environment=None, user="x") == 7
+        assert client.status.missing_features == ("theme",)
+        program.canned.instead = []
+        client.reload()
+    told = [one for one in caplog.records if one.levelno == logging.ERROR]
+    assert [one.__dict__["features"] for one in told] == [["theme"]]
+
+
+def test_a_feature_that_the_snapshot_lacks_is_missing_until_the_service_has_it(
+    program: Program,
+) -> None:
+    program.run_once()
+    program.canned.instead = [away]
+
+    with program.running(context_features=[*FEATURES, "theme"]) as client:
+        program.canned.instead = []
+        program.canned.features.append("theme")
+        client.reload()
+        assert client.status.missing_features == ()
+
+
+def test_a_setting_that_was_renamed_since_reads_what_was_kept_under_its_former_name(
+    program: Program,
+) -> None:
+    program.run_once()
+    program.forget()
+    renamed = program.declare("b", 2, alias="a", version="1.1")
+    program.canned.instead = [away]
+
+    with program.running():
+        assert renamed.get(environment=None, user="x") == 7
+        assert renamed.get(environment=None, user="y") == 1
+        assert program.setting.get(environment=None, user="x") == 7
+
+
+def test_a_setting_reads_what_was_kept_under_its_own_name_where_there_is_some(
+    program: Program,
+) -> None:
+    program.canned.add("b", 2, configurable_features=FEATURES)
+    program.canned.rule("b", 2, 8, user="x")
+    both = program.declare("b", 2, alias="a")
+    program.run_once()
+    program.forget()
+    program.canned.instead = [away]
+
+    with program.running():
+        assert both.get(environment=None, user="x") == 8
 
 
 def test_the_service_comes_first(program: Program) -> None:
