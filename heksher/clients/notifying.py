@@ -6,7 +6,7 @@ from asyncio import CancelledError
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from heksher.clients.reporting import report_callback
+from heksher.clients.reporting import NOT_AWAITED, report_callback
 from heksher.exceptions import InvalidClient
 from heksher.settings.listening import Listeners
 
@@ -65,4 +65,4 @@ def refuse_coroutine(returned: object) -> None:
     """
     if isinstance(returned, Coroutine):
         returned.close()
-        raise TypeError("it is called, not awaited: make it a plain function")
+        raise TypeError(NOT_AWAITED)

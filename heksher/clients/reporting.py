@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Final
 
 from heksher.clients.declaring import DeclarationOutcome
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from heksher.settings.rules import RuleSet
 
 logger: Final = logging.getLogger("heksher")
+
+NOT_AWAITED: Final = "it is called, not awaited: make it a plain function"
+"""What is wrong with a callback that returns a coroutine."""
+
+_FRAMES_SHOWN: Final = 20
+"""How many of the innermost calls are shown where a callback raised."""
 
 FAILURES_UNTIL_ERROR: Final = 5
 """At how many failures in a row the log says so as an error."""
@@ -182,8 +189,37 @@ def report_forked(client: str, age: float | None, then: str) -> None:
 
 
 def report_callback(what: str, error: BaseException) -> None:
-    """Log that a callback of the user's raised; nothing else is harmed by it."""
-    logger.error("%s raised %s", what, type(error).__name__, exc_info=error)
+    """Log that a callback of the user's raised, and where; nothing else is harmed by it.
+
+    Its text is left out, and so is that of the errors behind it: it may quote a value.
+    """
+    is_ours = any(argument is NOT_AWAITED for argument in error.args)
+    text = f": {NOT_AWAITED}" if is_ours else ""
+    logger.error("%s raised %s%s%s", what, type(error).__name__, text, _places(error))
+
+
+def _places(error: BaseException) -> str:
+    """Return where *error* was raised, and the ones behind it, without what they say."""
+    lines: list[str] = []
+    for place, one in enumerate(_chain(error)):
+        if place:
+            lines.append(f"because of {type(one).__name__}")
+        frames = list(walk_tb(one.__traceback__))[-_FRAMES_SHOWN:]
+        lines += [
+            f'  File "{frame.f_code.co_filename}", line {line}, in {frame.f_code.co_name}'
+            for frame, line in frames
+        ]
+    return "".join(f"\n{line}" for line in lines)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """Return *error* and what is behind it, each once."""
+    chain: list[BaseException] = []
+    behind: BaseException | None = error
+    while behind is not None and not any(one is behind for one in chain):
+        chain.append(behind)
+        behind = behind.__cause__ or (None if behind.__suppress_context__ else behind.__context__)
+    return chain
 
 
 def in_words(error: BaseException) -> str:

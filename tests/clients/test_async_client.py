@@ -747,7 +747,7 @@ async def test_callback_that_would_have_to_be_awaited_is_reported(
         canned.rule("n", 1, 9, user="u")
         await client.reload()
 
-    assert caplog.text.count("raised TypeError") == 4
+    assert caplog.text.count("raised TypeError: it is called, not awaited") == 4
 
 
 async def test_failing_log_ends_nothing(

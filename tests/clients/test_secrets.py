@@ -203,6 +203,51 @@ async def test_validator_that_quotes_the_value_gives_nothing_away(
         assert_silent(*ears.heard, *said_by(client))
 
 
+def quote_the_value(setting: Any) -> None:
+    try:
+        raise KeyError(setting.get(user="u"))
+    except KeyError as error:
+        error.add_note(CANARY)
+        raise ValueError(CANARY) from error
+
+
+async def test_listener_that_quotes_the_value_gives_nothing_away_but_where_it_raised(
+    canned: Canned, registry: Registry, ears: Ears
+) -> None:
+    setting = secret_setting(registry)
+    setting.on_change(quote_the_value)
+
+    async with client_of(registry, SECRET_URL, canned.transport()) as client:
+        client.on_change(lambda changed: quote_the_value(*changed))
+        canned.rule("n", 1, CANARY, user="u")
+        await client.reload()
+
+    assert_silent(*ears.heard)
+    told = [text for text in ears.heard if "listener" in text and "raised ValueError" in text]
+    assert len(told) >= 2
+    assert all(f'{__file__}", line' in text and "in quote_the_value" in text for text in told)
+    assert all("because of KeyError" in text for text in told)
+
+
+async def test_errors_that_stand_behind_each_other_in_a_circle_are_told_of_once(
+    canned: Canned, registry: Registry, ears: Ears
+) -> None:
+    setting = secret_setting(registry)
+    first, second = ValueError(CANARY), KeyError(CANARY)
+    first.__cause__, second.__cause__ = second, first
+
+    def fail(_: Any) -> None:
+        raise first
+
+    setting.on_change(fail)
+    async with client_of(registry, SECRET_URL, canned.transport()) as client:
+        canned.rule("n", 1, CANARY, user="u")
+        await client.reload()
+
+    assert_silent(*ears.heard)
+    assert any(text.count("because of") == 1 for text in ears.heard)
+
+
 async def test_get_settings_shows_no_value_in_its_log(
     canned: Canned, registry: Registry, ears: Ears
 ) -> None:
