@@ -78,6 +78,7 @@ class _Refresh:
         if self._settling.needs_listing(thorough=self._thorough):
             features, listed = yield from send([FEATURES_REQUEST, LIST_REQUEST])
             self._read_features(features)
+            yield Breathe()
             yield from self._settle(listed)
         else:
             self._read_features((yield from ask(FEATURES_REQUEST)))
