@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from functools import lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 MAX_RESPONSE_BYTES: Final = 64 * 2**20
 """How many bytes an answer may have, if the client is not told otherwise."""
+
+
+_URLS_KEPT: Final = 256
 
 
 class Endpoint:
@@ -49,17 +53,21 @@ class Endpoint:
         self._headers = _authorization(url)
         # Without what is secret in it: httpx logs URLs, and errors have them.
         self._url = str(url.copy_with(userinfo=b"", query=None, fragment=None)).rstrip("/")
+        # httpx looks at each character of a URL, and queries, which are long, seldom change.
+        self._url_of = lru_cache(maxsize=_URLS_KEPT)(self._make_url)
         self.max_response_bytes = int(check_positive("max_response_bytes", max_response_bytes))
         timeout = check_positive("request_timeout", request_timeout)
         self.http_client_args = {"timeout": timeout, **(http_client_args or {})}
         self.deadline = _deadline(httpx.Timeout(self.http_client_args["timeout"]))
 
+    def _make_url(self, path: str, query: str) -> httpx.URL:
+        return httpx.URL(f"{self._url}{path}?{query}" if query else f"{self._url}{path}")
+
     def httpx_arguments(self, request: Request) -> dict[str, Any]:
         """Return the arguments of `build_request` for *request*."""
-        query = f"?{request.query}" if request.query else ""
         arguments: dict[str, Any] = {
             "method": request.method,
-            "url": f"{self._url}{request.path}{query}",
+            "url": self._url_of(request.path, request.query),
             "headers": {**self._headers, **request.headers},
         }
         if request.json is not None:
