@@ -260,13 +260,16 @@ async def declaring(plan: Plan) -> dict[str, Any]:
 
 
 async def frozen_update(url: str, plan: Plan, repeats: int) -> dict[str, Any]:
-    """Measure the stalls of updates after `gc.freeze()`, as a program may call it once started."""
+    """Measure the stalls of a program that calls `gc.freeze()` before and after its start."""
     settings = declare(plan)
     client = client_of(url)
     walls: list[float] = []
     cpus: list[float] = []
+    gc.collect()
+    gc.freeze()
     async with httpx.AsyncClient(timeout=120) as control:
-        await client.set_as_main()
+        async with Stalls() as first:
+            await client.set_as_main()
         gc.collect()
         gc.freeze()
         for _ in range(repeats):
@@ -277,7 +280,7 @@ async def frozen_update(url: str, plan: Plan, repeats: int) -> dict[str, Any]:
             cpus.append(measured.cpu)
     await client.aclose()
     assert settings
-    return {"stall_wall": walls, "stall_cpu": cpus}
+    return {"stall_wall": walls, "stall_cpu": cpus, "first_cpu": [first.cpu]}
 
 
 TASKS: dict[str, Any] = {

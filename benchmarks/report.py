@@ -289,6 +289,11 @@ class Page:
             "The longest time that nothing else could run in, in CPU time of the loop's thread (what"
             " other programs take of the machine is not counted), beside that of fetching the same"
             " bytes and doing nothing with them.",
+            "",
+            "Most of it is a full collection of Python's garbage collector, which grows with all that"
+            " the program holds. **A program with thousands of settings should call `gc.freeze()`"
+            " once it has declared them, and again once its client has started**: what is there by"
+            " then is not walked through again.",
         )
         self.add(*table("longest stall", "fetching alone", "heksher", "heksher-py", "at most",
                         "reached"))  # fmt: skip
@@ -301,6 +306,15 @@ class Page:
             "10,000 x 10 on 31 masks of 5 features": (masks["stall_cpu"], None),
             "their first load": (masks["first_cpu"], None),
             "update of 10,000 x 10 after `gc.freeze()`": (section["frozen"]["stall_cpu"], None),
+            "its first load after `gc.freeze()`": (section["frozen"]["first_cpu"], None),
+            "10,000 x 10 on 31 masks after `gc.freeze()`": (
+                section["frozen random masks"]["stall_cpu"],
+                None,
+            ),
+            "their first load after `gc.freeze()`": (
+                section["frozen random masks"]["first_cpu"],
+                None,
+            ),
             "update of 1,000 x 20": (
                 section["1,000 x 20"]["heksher"]["stall_cpu"],
                 section["1,000 x 20"]["heksher-py"]["stall_cpu"],

@@ -173,8 +173,9 @@ def updates() -> dict[str, Any]:
     shapes = {"settings": 10_000, "rules": 10, "random_masks": True}
     say("update of random masks")
     found["random masks"] = {"heksher": task("heksher", "update", shapes, repeats=2)["rows"]}
-    say("update after gc.freeze()")
-    found["frozen"] = task("heksher", "frozen_update", UPDATE_PLANS["10,000 x 10"], repeats=3)
+    say("updates after gc.freeze()")
+    for name, plan in (("frozen", UPDATE_PLANS["10,000 x 10"]), ("frozen random masks", shapes)):
+        found[name] = task("heksher", "frozen_update", plan, repeats=3)
     return found
 
 
