@@ -80,7 +80,7 @@ class _Compilation:
         self._setting = setting
         self._previous = previous
         self._options = options
-        self._positions = {name: place for place, name in enumerate(setting.configurable_features)}
+        self._is_tracked = options.is_tracked
         self._tiers: dict[tuple[int, ...], Tier[Any]] = {}
         # By the conditions' features as the service writes them; one feature stands for itself.
         self._layouts: dict[str | tuple[str, ...], _Layout] = {}
@@ -135,10 +135,11 @@ class _Compilation:
                 value = self._former_value(rule_id, conditions)
                 if value is _NO_VALUE:
                     continue
-            if key in tier.values:
+            values = tier.values
+            if key in values:
                 self._replace(tier, key, value, rule_id)
             else:
-                tier.values[key] = value
+                values[key] = value
                 tier.rule_ids.append(rule_id)
 
     def _used_tiers(self) -> list[Tier[Any]]:
@@ -155,38 +156,34 @@ class _Compilation:
 
     def _place(self, conditions: Sequence[Sequence[str]]) -> tuple[Tier[Any], Any] | None:
         """Return a rule's tier and its key there, or `None` where it does not concern this program."""
-        is_tracked = self._options.is_tracked
         if len(conditions) == 1:
             ((feature, value),) = conditions
-            layout = self._layouts.get(feature) or self._layout(feature, (feature,))
+            tier, ordered = self._layouts.get(feature) or self._layout(feature, (feature,))
             key: Any = intern(value)
         else:
             features = tuple([feature for feature, _ in conditions])
-            layout = self._layouts.get(features) or self._layout(features, features)
+            tier, ordered = self._layouts.get(features) or self._layout(features, features)
             key = tuple([intern(value) for _, value in conditions])
-        tier, ordered = layout
+            if ordered is not None:
+                key = ordered(key)
         if tier is None:
             self._foreign += 1
             return None
-        if is_tracked:
+        if self._is_tracked is not None:
             for feature, value in conditions:
-                if not is_tracked(feature, value):
+                if not self._is_tracked(feature, value):
                     return None
-        return tier, key if ordered is None else ordered(key)
+        return tier, key
 
     def _layout(self, known_as: Any, features: tuple[str, ...]) -> _Layout:
         """Return the tier for conditions on *features*, and how to bring their values into order."""
-        positions = [self._positions.get(feature, -1) for feature in features]
-        layout: _Layout = (None, None)
-        if -1 not in positions:
-            ascending = _shared(tuple(sorted(positions)))
-            tier = self._tiers.get(ascending)
+        positions, ordered = _arranged(self._setting.configurable_features, features)
+        tier = None
+        if positions is not None:
+            tier = self._tiers.get(positions)
             if tier is None:
-                tier = self._tiers[ascending] = Tier(ascending)
-            in_order = list(ascending) == positions
-            order = [positions.index(position) for position in ascending]
-            layout = (tier, None if in_order else itemgetter(*order))
-        self._layouts[known_as] = layout
+                tier = self._tiers[positions] = Tier(positions)
+        self._layouts[known_as] = layout = (tier, ordered)
         return layout
 
     def _read_default(self, raw: Json) -> Any:
@@ -267,8 +264,27 @@ class _Compilation:
 
 
 @lru_cache(maxsize=4_096)
+def _arranged(
+    configurable: tuple[str, ...], features: tuple[str, ...]
+) -> tuple[tuple[int, ...] | None, Callable[[Any], Any] | None]:
+    """Return the ascending positions of *features*, and what brings values into their order.
+
+    Returns:
+        No positions where a setting is not configurable by one of them; no function where the
+        values are in order. All settings keep the one tuple of positions.
+    """
+    if not set(features) <= set(configurable):
+        return None, None
+    positions = [configurable.index(feature) for feature in features]
+    ascending = sorted(positions)
+    if ascending == positions:
+        return _shared(tuple(positions)), None
+    order = [positions.index(position) for position in ascending]
+    return _shared(tuple(ascending)), itemgetter(*order)
+
+
+@lru_cache(maxsize=4_096)
 def _shared(positions: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the one tuple of these positions that all settings keep."""
     return positions
 
 

@@ -48,10 +48,9 @@ def pack(tiers: Sequence[tuple[Positions, dict[Any, Any]]]) -> Packed:
     """Return the rules of *tiers* in one dict, in the same order."""
     packed: Packed = {}
     for number, (positions, rules) in enumerate(tiers):
-        if len(positions) == 1:
-            packed.update({(number, key): value for key, value in rules.items()})
-        else:
-            packed.update({(number, *key): value for key, value in rules.items()})
+        is_one = len(positions) == 1
+        for key, value in rules.items():
+            packed[(number, key) if is_one else (number, *key)] = value
     return packed
 
 
@@ -80,9 +79,9 @@ def packed_resolver(
         keys.pop()
         default = packed[len(shape) - 1,]
     places: dict[str, int] = {}
-    for number, *values in packed:
-        if values:
-            places[values[-1]] = places.get(values[-1], 0) | 1 << number
+    for key in packed:
+        if len(key) > 1:
+            places[key[-1]] = places.get(key[-1], 0) | 1 << key[0]
     resolver: Callable[..., Any] = _factory(width)(
         default, packed, places, tuple(keys), _numbers(len(shape))
     )

@@ -278,7 +278,7 @@ class RuleSet(Generic[T]):
             return False
         if self._packed is not None and other._packed is not None:
             return identical(self._packed, other._packed)
-        return identical(self._tables(), other._tables())
+        return all(map(identical, self._tables(), other._tables()))
 
     def lists_as(self, other: RuleSet[T]) -> bool:
         """Tell whether both have rules of the same ids and conditions in the same order."""
@@ -318,11 +318,7 @@ def in_precedence(
     if len(tiers) <= 1:
         return tuple(tiers)
     order = in_order(features, feature_order)
-    ranks = [order.index(feature) for feature in features]
+    bit_of = [1 << order.index(feature) for feature in features].__getitem__
     return tuple(
-        sorted(
-            tiers,
-            key=lambda tier: sum([1 << ranks[position] for position in tier.positions]),
-            reverse=True,
-        )
+        sorted(tiers, key=lambda tier: sum(map(bit_of, tier.positions)), reverse=True),
     )
