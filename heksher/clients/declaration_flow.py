@@ -26,6 +26,7 @@ from heksher.clients.effects import (
     received,
     unexpected,
 )
+from heksher.clients.retry_after import longest_asked
 from heksher.clients.status import Difference, RefusedDeclaration
 from heksher.exceptions import UnexpectedResponse
 
@@ -41,7 +42,10 @@ ToSend: TypeAlias = "tuple[DeclaredSetting, Post]"
 """A setting, and what is to be sent of it."""
 
 RETRIES: Final = 3
-"""How often a declaration is sent again after a 5xx, or after no answer."""
+"""How often a declaration is sent again after a 5xx, a 429, or no answer."""
+
+MOST_WAITED: Final = 3.0
+"""Seconds that the service may ask for between two attempts; a longer time ends them."""
 
 _AT_A_TIME: Final = 200
 """How many settings are looked up in the list before others may run."""
@@ -66,6 +70,7 @@ class Declarer:
         errors: The answers that are not Heksher's; those settings count as degraded.
         overtaken: What was sent to a service that holds otherwise than it listed, since another
             program declared something meanwhile.
+        asked_for: Seconds for which the service asks to be sent no more.
     """
 
     def __init__(
@@ -79,6 +84,7 @@ class Declarer:
         self.notes: dict[str, str] = {}
         self.errors: list[UnexpectedResponse] = []
         self.overtaken: list[ToSend] = []
+        self.asked_for = 0.0
 
     def declare(self, settings: Iterable[DeclaredSetting]) -> Flow[None]:
         """Find out how *settings* stand, and declare those that need it."""
@@ -98,8 +104,10 @@ class Declarer:
         for failures in range(RETRIES + 1):
             if not posts:
                 return
+            if self.asked_for > MOST_WAITED:
+                break
             if failures:
-                yield Wait(self._random.uniform(0.2, 1.0) * failures)
+                yield Wait(self.asked_for + self._random.uniform(0.2, 1.0) * failures)
             posts = yield from self._round(posts, is_first=not failures)
         self._degrade(posts)
 
@@ -121,6 +129,9 @@ class Declarer:
                 next_step = self._settle(setting, post, request, answer)
                 if next_step is not None:
                     unsent.append((setting, next_step))
+            self.asked_for = longest_asked(answers)
+            if self.asked_for:
+                break
             # Others wait for their values: no further requests that are lost, one by one, or sent
             # again to a service that has answered none.
             if all(isinstance(answer, Exception) for answer in answers):
@@ -169,7 +180,9 @@ def _is_overtaken(setting: DeclaredSetting, post: Post, standing: Standing) -> b
 def _is_failure(answer: Answer) -> bool:
     if isinstance(answer, UnexpectedResponse):
         return False
-    return isinstance(answer, Exception) or answer.status_code >= 500
+    if isinstance(answer, Exception):
+        return True
+    return answer.status_code >= 500 or answer.status_code == httpx.codes.TOO_MANY_REQUESTS
 
 
 def _standing(

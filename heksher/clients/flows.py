@@ -202,4 +202,5 @@ class _Refresh:
             malformed=tuple(self._settling.malformed),
             missing_features=self._missing_features,
             errors=errors,
+            asked_for=self._settling.asked_for,
         )

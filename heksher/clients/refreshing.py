@@ -46,6 +46,7 @@ class Refreshed:
         malformed: What is wrong with entries of the service's list.
         missing_features: The client's context features that the service lacks.
         errors: What went wrong; where it did, former values stay.
+        asked_for: Seconds for which the service asked to be sent no declarations.
     """
 
     snapshot: Snapshot
@@ -63,6 +64,7 @@ class Refreshed:
     malformed: tuple[str, ...] = ()
     missing_features: tuple[str, ...] = ()
     errors: tuple[Exception, ...] = ()
+    asked_for: float = 0.0
 
 
 class Compiler:

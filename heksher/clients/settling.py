@@ -44,6 +44,7 @@ class Settling:
         notes: What is to be said once of a declaration, by declared name.
         malformed: What is wrong with entries of the service's list.
         errors: Answers to declarations that are not Heksher's.
+        asked_for: Seconds for which the service asked to be sent no declarations.
         missing_features: The client's context features that the service lacks now.
     """
 
@@ -55,6 +56,7 @@ class Settling:
         self.notes: dict[str, str] = {}
         self.malformed: list[str] = []
         self.errors: list[Exception] = []
+        self.asked_for = 0.0
         self.missing_features = session.missing_features
 
     @cached_property
@@ -169,6 +171,7 @@ class Settling:
         if declarer.errors and self._first:
             raise declarer.errors[0]
         self.errors += declarer.errors
+        self.asked_for = max(self.asked_for, declarer.asked_for)
         self.standings.update(declarer.standings)
         self.notes.update(declarer.notes)
         for setting in settings if self.missing_features else ():

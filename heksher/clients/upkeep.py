@@ -14,6 +14,7 @@ from heksher.clients.reporting import (
     report_refreshed,
     report_started_from_snapshot,
 )
+from heksher.clients.retry_after import longest_asked, seconds_asked
 from heksher.clients.schedule import next_delay
 from heksher.clients.session import Session
 from heksher.clients.status import ClientStatus
@@ -60,6 +61,7 @@ class Upkeep:
         self._last_success: datetime | None = None
         self._last_error: str | None = None
         self.failures = 0
+        self._asked_for = 0.0
 
     def take_over(self, client: MainClient) -> None:
         """Make *client* the main one of the registry, with its own defaults.
@@ -83,7 +85,7 @@ class Upkeep:
 
     def begin(self) -> None:
         """Note that a refresh begins."""
-        self._last_attempt = datetime.now(UTC)
+        self._last_attempt, self._asked_for = datetime.now(UTC), 0.0
 
     def publish(self, refreshed: Refreshed) -> list[RuleSet[Any]]:
         """Make a refresh what is read, then remember what it found out, then report it.
@@ -96,6 +98,7 @@ class Upkeep:
         standings, missing = session.standings, session.missing_features
         self._registry.publish(refreshed.snapshot)
         session.commit(refreshed)
+        self._asked_for = max(refreshed.asked_for, longest_asked(refreshed.errors))
         report_refreshed(refreshed, self._registry.readable, before, standings, missing)
         now = refreshed.snapshot.rule_sets
         if before is now:
@@ -136,10 +139,16 @@ class Upkeep:
     def note(self, error: BaseException) -> None:
         """Note what went wrong; only its text, since it may hold whole answers."""
         self.failures, self._last_error = self.failures + 1, in_words(error)
+        self._asked_for = max(self._asked_for, seconds_asked(error))
 
     def delay(self) -> float:
         """Return the seconds until the next refresh is due."""
-        return next_delay(self._update_interval, self.failures, self.session.randomness)
+        return next_delay(
+            self._update_interval,
+            self.failures,
+            self.session.randomness,
+            asked_for=self._asked_for,
+        )
 
     def status(self, *, started: bool) -> ClientStatus:
         """Return the state of things."""

@@ -242,6 +242,6 @@ FAULTS: dict[str, Fault] = {
     "409": answering(409, b'{"outcome": "mismatch"}', content_type="application/json"),
     "429 with Retry-After": answering(429, b"", retry_after="86400"),
     "500": answering(500, b"Internal Server Error"),
-    "503": answering(503, b"", retry_after="Tue, 24 Nov 2099 00:00:00 GMT"),
+    "503 with Retry-After": answering(503, b"", retry_after="Tue, 24 Nov 2099 00:00:00 GMT"),
     "a compressed body that is none": answering(200, b"no gzip", content_encoding="gzip"),
 }
