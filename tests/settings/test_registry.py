@@ -9,6 +9,9 @@ import pytest
 
 from heksher import Setting
 from heksher.exceptions import ClientStateError
+from heksher.settings.context import default_source
+from heksher.settings.rules import Origin, RuleSet
+from heksher.settings.state import Snapshot
 
 if TYPE_CHECKING:
     from conftest import Publish
@@ -69,3 +72,48 @@ def test_state_of_dropped_settings_does_not_hold_them(registry: Registry, publis
 
     assert registry.declared() == [kept]
     assert kept.get(user="x") == 3
+
+
+def test_revision_is_another_after_all_that_concerns_a_client(registry: Registry) -> None:
+    revisions = [registry.revision]
+    setting = Setting("a", int, ["user"], 1, registry=registry)
+    revisions.append(registry.revision)
+    setting.add_validator(lambda value, _rule, _setting: value)
+    revisions.append(registry.revision)
+    del setting
+    gc.collect()
+    revisions.append(registry.revision)
+
+    assert len(set(revisions)) == len(revisions)
+
+
+def test_publishing_one_rule_set_leaves_all_else_in_place(registry: Registry) -> None:
+    changed = Setting("changed", int, ["user"], 1, registry=registry)
+    other = Setting("other", int, ["user"], 2, registry=registry)
+    settings = (changed, other)
+    registry.publish(Snapshot(rule_sets={one.index: one.declared_rules for one in settings}))
+    registry.set_defaults({"user": default_source("user", "john")})
+    assert (changed.get(), other.get()) == (1, 2)
+    pinned = registry.current_state()
+    filler = pinned[other.index + 1]
+
+    rule_sets = dict(registry.snapshot.rule_sets)
+    rule_sets[changed.index] = RuleSet(("user",), (), 7, Origin.SERVICE_DEFAULT)
+    registry.publish(Snapshot(rule_sets=rule_sets))
+
+    assert (changed.get(), other.get()) == (7, 2)
+    assert registry.current_state()[other.index + 1] is filler
+    assert pinned[changed.index + 2] == 1
+
+
+def test_publishing_without_a_rule_set_reads_the_declared_default_again(
+    registry: Registry,
+) -> None:
+    setting = Setting("a", int, ["user"], 1, registry=registry)
+    rule_set = RuleSet(("user",), (), 7, Origin.SERVICE_DEFAULT)
+    registry.publish(Snapshot(rule_sets={setting.index: rule_set}))
+    assert setting.get(user="x") == 7
+
+    registry.publish(Snapshot())
+
+    assert setting.get(user="x") == 1
