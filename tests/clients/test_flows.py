@@ -342,6 +342,29 @@ def test_order_of_features_counts_even_with_304_everywhere(talk: Conversation) -
     assert talk.last_requests[1].headers == {"If-None-Match": '"3"'}
 
 
+@pytest.mark.parametrize("path", ["context_features", "settings", "query"])
+@pytest.mark.parametrize(
+    ("answer", "raised"),
+    [
+        (reply(500), ServiceStatusError),
+        (reply(503), ServiceStatusError),
+        (httpx.ConnectError("refused"), ServiceUnavailable),
+    ],
+    ids=["500", "503", "refused"],
+)
+def test_first_failure_ends_the_start_whatever_was_asked_for(
+    talk: Conversation, path: str, answer: Answer, raised: type[Exception]
+) -> None:
+    known(talk, "a")
+    talk.service.instead.append(answering(path, answer))
+
+    with pytest.raises(raised, match=f"GET /api/v1/{path} "):
+        talk.refresh(first=True)
+
+    assert len(talk.service.sent(path)) == 1
+    assert talk.waits == []
+
+
 def test_feature_that_the_service_lacks_stops_the_start(talk: Conversation) -> None:
     talk.service.features = ["user", "theme"]
 
