@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from heksher.clients.effects import Breathe
@@ -13,55 +14,49 @@ if TYPE_CHECKING:
     from heksher.clients.effects import Flow
     from heksher.wire import QueriedSetting
 
-COST_OF_A_SETTING: Final = 10
-"""What compiling a setting costs beside its rules, in rules."""
-
-TAKEN_WHILE_READING: Final = 2_000
-"""How much of an answer is compiled while it is read, which nothing can interrupt: some 5 ms."""
-
-TAKEN_IN_ONE_GO: Final = 1_000
-"""How much of the rest is compiled before others may run."""
+IN_ONE_GO: Final = 0.005
+"""Seconds after which others may run; what one setting takes by itself cannot be interrupted."""
 
 
 class Intake:
     """The settings of one answer.
 
     A setting that is compiled as soon as it has been read leaves its raw form behind at once; see
-    `heksher.wire_parts`.
+    `heksher.wire_parts`. While an answer is read nothing else runs, so that has a limit in time,
+    not in rules: what a rule costs depends on its type, and on the program's own validators.
 
     Args:
         compile_one: Compiles a setting, given its canonical name.
+        clock: Tells the time, in seconds.
 
     Attributes:
         names: The canonical names that came.
     """
 
-    def __init__(self, compile_one: Callable[[str, QueriedSetting], None]) -> None:
+    def __init__(
+        self,
+        compile_one: Callable[[str, QueriedSetting], None],
+        *,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
         self._compile_one = compile_one
-        self._cost = 0
+        self._clock = clock
+        self._until = clock() + IN_ONE_GO
         self._rest: deque[tuple[str, QueriedSetting]] = deque()
         self.names: set[str] = set()
 
     def take(self, name: str, queried: QueriedSetting) -> None:
         """Take one setting, as it is read."""
         self.names.add(name)
-        self._cost += _cost(queried)
-        if self._cost > TAKEN_WHILE_READING and len(self.names) > 1:
+        if self._rest or self._clock() > self._until:
             self._rest.append((name, queried))
         else:
             self._compile_one(name, queried)
 
     def finish(self) -> Flow[None]:
-        """Compile what was too much to be compiled on the way."""
-        cost = TAKEN_IN_ONE_GO
+        """Compile what there was no time for on the way."""
         while self._rest:
-            name, queried = self._rest.popleft()
-            cost += _cost(queried)
-            if cost > TAKEN_IN_ONE_GO:
-                cost = _cost(queried)
+            if self._clock() > self._until:
                 yield Breathe()
-            self._compile_one(name, queried)
-
-
-def _cost(queried: QueriedSetting) -> int:
-    return len(queried["rules"]) + COST_OF_A_SETTING
+                self._until = self._clock() + IN_ONE_GO
+            self._compile_one(*self._rest.popleft())

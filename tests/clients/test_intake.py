@@ -5,60 +5,76 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from heksher.clients.effects import Breathe
-from heksher.clients.intake import TAKEN_IN_ONE_GO, TAKEN_WHILE_READING, Intake
+from heksher.clients.intake import IN_ONE_GO, Intake
 
 if TYPE_CHECKING:
     from heksher.wire import QueriedSetting
 
+QUERIED: QueriedSetting = {"default_value": 0, "rules": []}
 
-def queried(rules: int) -> QueriedSetting:
-    one = {"value": 1, "context_features": [("user", "john")], "rule_id": 1}
-    return {"default_value": 0, "rules": [one] * rules}  # type: ignore[list-item]  # a rule
+
+class Work:
+    """Compiles settings, each of which takes a while, by a clock of its own."""
+
+    def __init__(self, seconds: float) -> None:
+        self.now = 0.0
+        self.done: list[str] = []
+        self._seconds = seconds
+
+    def compile_one(self, name: str, _queried: QueriedSetting) -> None:
+        self.now += self._seconds
+        self.done.append(name)
+
+    def intake(self) -> Intake:
+        return Intake(self.compile_one, clock=lambda: self.now)
 
 
 def test_a_small_answer_is_compiled_while_it_is_read() -> None:
-    taken: list[str] = []
-    intake = Intake(lambda name, _: taken.append(name))
+    work = Work(IN_ONE_GO / 10)
+    intake = work.intake()
 
-    intake.take("a", queried(1))
-    intake.take("b", queried(0))
+    intake.take("a", QUERIED)
+    intake.take("b", QUERIED)
 
-    assert taken == ["a", "b"]
+    assert work.done == ["a", "b"]
     assert list(intake.finish()) == []
     assert intake.names == {"a", "b"}
 
 
 def test_a_large_answer_leaves_the_rest_for_later_and_pauses() -> None:
-    taken: list[str] = []
-    intake = Intake(lambda name, _: taken.append(name))
+    work = Work(IN_ONE_GO * 0.6)
+    intake = work.intake()
 
-    for place in range(5):
-        intake.take(f"s{place}", queried(TAKEN_WHILE_READING // 2))
-    at_once = len(taken)
+    for place in range(6):
+        intake.take(f"s{place}", QUERIED)
+    at_once = list(work.done)
     pauses = list(intake.finish())
 
-    assert 0 < at_once < 5
-    assert taken == [f"s{place}" for place in range(5)]
-    assert pauses == [Breathe()] * (5 - at_once)
+    assert at_once == ["s0", "s1"]
+    assert work.done == [f"s{place}" for place in range(6)]
+    assert pauses == [Breathe()] * 2
+    assert intake.names == set(work.done)
 
 
-def test_small_settings_share_a_pause() -> None:
-    taken: list[str] = []
-    intake = Intake(lambda name, _: taken.append(name))
+def test_settings_that_each_take_too_long_are_paused_between() -> None:
+    work = Work(IN_ONE_GO * 2)
+    intake = work.intake()
 
-    intake.take("large", queried(TAKEN_WHILE_READING))
-    for place in range(10):
-        intake.take(f"s{place}", queried(TAKEN_IN_ONE_GO // 10))
+    for place in range(3):
+        intake.take(f"s{place}", QUERIED)
 
+    assert work.done == ["s0"]
     assert len(list(intake.finish())) == 2
-    assert len(taken) == 11
+    assert work.done == ["s0", "s1", "s2"]
 
 
-def test_an_answer_that_is_one_huge_setting_is_compiled_at_once() -> None:
-    taken: list[str] = []
-    intake = Intake(lambda name, _: taken.append(name))
+def test_an_answer_that_took_long_to_read_is_compiled_after_a_pause() -> None:
+    work = Work(0.0)
+    intake = work.intake()
+    work.now = IN_ONE_GO * 3
 
-    intake.take("huge", queried(TAKEN_WHILE_READING * 2))
+    intake.take("a", QUERIED)
 
-    assert taken == ["huge"]
-    assert list(intake.finish()) == []
+    assert work.done == []
+    assert list(intake.finish()) == [Breathe()]
+    assert work.done == ["a"]
