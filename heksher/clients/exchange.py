@@ -102,6 +102,7 @@ class Exchange:
         except Empty:
             self._is_abandoned = True
             # The thread is to end, too, and the connection must not be used for another request.
+            # No other flow uses these sockets.
             self._sockets.shut_down()
             return httpx.ReadTimeout("the answer took too long")
         if isinstance(answer, ClientClosed):

@@ -16,10 +16,12 @@ import httpx
 
 from heksher.clients.effects import Breathe, Send
 from heksher.clients.exchange import Exchange, Sockets
+from heksher.clients.lines import Lines
 from heksher.exceptions import ClientClosed
 
 if TYPE_CHECKING:
     from heksher.clients.effects import Answer, Effect, Flow, Request
+    from heksher.clients.lines import Line
     from heksher.clients.transport import Endpoint
 
 T = TypeVar("T")
@@ -42,12 +44,10 @@ class ThreadDriver:
 
     def __init__(self, endpoint: Endpoint, http_client: httpx.Client | None) -> None:
         self._endpoint = endpoint
-        self._http_client = http_client
-        self._owns_http_client = http_client is None
+        self._lines = Lines(endpoint, http_client)
         self._lock = Lock()
         self._closed = Event()
         self._exchanges: set[Exchange] = set()
-        self._sockets = Sockets()
 
     @property
     def is_closed(self) -> bool:
@@ -66,37 +66,42 @@ class ThreadDriver:
             Overdue: It was not done in time.
         """
         answers: list[Answer] | None = None
+        self._check_open()
         # Made here, so that arguments it does not know are an error of their own.
-        self._client()
+        line = self._lines.take()
         try:
             while True:
-                answers = self._do(flow.send(answers), due)
+                answers = self._do(flow.send(answers), line, due)
         except StopIteration as stop:
             result: T = stop.value
             return result
         finally:
             flow.close()
+            self._lines.give_back(line)
 
-    def _do(self, effect: Effect, due: float) -> list[Answer] | None:
+    def _do(self, effect: Effect, line: Line, due: float) -> list[Answer] | None:
         self._check(due)
         if isinstance(effect, Send):
-            return [self._exchange(request, due) for request in effect.requests]
+            return [self._exchange(request, line, due) for request in effect.requests]
         if not isinstance(effect, Breathe):
             self._closed.wait(min(effect.seconds, _left(due)))
             self._check(due)
         return None
 
-    def _check(self, due: float) -> None:
+    def _check_open(self) -> None:
         if self._closed.is_set():
             raise ClientClosed("the client is closed: make a new one")
+
+    def _check(self, due: float) -> None:
+        self._check_open()
         if monotonic() >= due:
             raise Overdue
 
-    def _exchange(self, request: Request, due: float) -> Answer:
+    def _exchange(self, request: Request, line: Line, due: float) -> Answer:
         """Send one request; return its answer, or whatever went wrong."""
         bound = inf if self._endpoint.deadline is None else self._endpoint.deadline
         try:
-            exchange = self._begin(request)
+            exchange = self._begin(request, line)
             if exchange is None:
                 return httpx.PoolTimeout(f"{MAX_HANGING} earlier requests still hang")
             answer = exchange.answer(min(bound, _left(due)))
@@ -107,29 +112,20 @@ class ThreadDriver:
         self._check(due)
         return answer
 
-    def _begin(self, request: Request) -> Exchange | None:
+    def _begin(self, request: Request, line: Line) -> Exchange | None:
         """Start to send *request*, unless too many earlier ones hang."""
-        client = self._client()
         with self._lock:
             self._exchanges = {one for one in self._exchanges if one.is_running}
             if len(self._exchanges) >= MAX_HANGING:
                 return None
             # The sockets of the caller's client are known for as long as they are used here.
-            sockets = self._sockets if self._owns_http_client else Sockets()
-            exchange = Exchange(client, self._endpoint, request, sockets)
+            sockets = Sockets() if line.sockets is None else line.sockets
+            exchange = Exchange(line.client, self._endpoint, request, sockets)
             exchange.start()
             self._exchanges.add(exchange)
         if self._closed.is_set():
             exchange.abandon()
         return exchange
-
-    def _client(self) -> httpx.Client:
-        with self._lock:
-            if self._closed.is_set():
-                raise ClientClosed("the client is closed: make a new one")
-            if self._http_client is None:
-                self._http_client = httpx.Client(**self._endpoint.http_client_args)
-            return self._http_client
 
     def abort(self) -> None:
         """End what is being driven, in whatever thread, and drive nothing more."""
@@ -138,7 +134,7 @@ class ThreadDriver:
             exchanges, self._exchanges = self._exchanges, set()
         for exchange in exchanges:
             exchange.abandon()
-        self._sockets.shut_down()
+        self._lines.shut_down()
 
     def close(self, timeout: float) -> None:
         """Abort, wait for requests that end now, close the connections unless the caller's."""
@@ -148,12 +144,7 @@ class ThreadDriver:
         due = monotonic() + timeout
         for exchange in exchanges:
             exchange.join(max(0.0, due - monotonic()))
-        if not self._owns_http_client:
-            return
-        with self._lock:
-            client, self._http_client = self._http_client, None
-        if client is not None:
-            client.close()
+        self._lines.close()
 
     def forget(self) -> None:
         """Leave the connections to another process: this one is a copy of it, made by fork."""
@@ -161,9 +152,7 @@ class ThreadDriver:
         if was_closed:
             self._closed.set()
         self._exchanges = set()
-        self._sockets.forget()
-        if self._owns_http_client:
-            self._http_client = None
+        self._lines.forget()
 
 
 def _left(due: float) -> float:

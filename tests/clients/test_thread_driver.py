@@ -5,21 +5,24 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
+from clients.faulty import FaultyServer
 from heksher.clients.effects import Wait
 from heksher.clients.flows import HEALTH_REQUEST, ping
+from heksher.clients.listing import fetch_listing
 from heksher.clients.thread_driver import MAX_HANGING, Overdue, ThreadDriver
 from heksher.clients.transport import Endpoint
 from heksher.exceptions import ClientClosed, ServiceUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from heksher.clients.effects import Flow
+    from clients.conftest import Canned
+    from heksher.clients.effects import Flow, Request
 
 BOUND = 20.0
 
@@ -44,7 +47,9 @@ def hanging() -> Iterator[Hanging]:
     hanging.released.set()
 
 
-def make(hanging: Hanging, request_timeout: float = 0.02) -> ThreadDriver:
+def make(
+    hanging: Callable[[httpx.Request], httpx.Response], request_timeout: float = 0.02
+) -> ThreadDriver:
     endpoint = Endpoint(
         "http://x",
         request_timeout=request_timeout,
@@ -128,12 +133,135 @@ def test_thread_that_cannot_be_started_is_a_failure_like_others(
         driver.drive(ping())
 
 
-def test_transport_that_ends_its_thread_is_a_failure_like_others(hanging: Hanging) -> None:
+def test_transport_that_ends_its_thread_is_a_failure_like_others() -> None:
     def leave(_: httpx.Request) -> httpx.Response:
         raise SystemExit
 
-    driver = make(hanging, 60)
-    driver._http_client = httpx.Client(transport=httpx.MockTransport(leave))
-
     with pytest.raises(ServiceUnavailable, match="ReadError"):
+        make(leave, 60).drive(ping())
+
+
+class Slow:
+    """A service on a real socket whose list and health are answered when they are released."""
+
+    def __init__(self, canned: Canned) -> None:
+        self.reached = {"/api/v1/settings": threading.Event(), "/api/health": threading.Event()}
+        self.released = {path: threading.Event() for path in self.reached}
+        self.is_slow = False
+        canned.instead.append(self._wait)
+
+    def _wait(self, request: Request) -> None:
+        if self.is_slow and request.path in self.reached:
+            self.reached[request.path].set()
+            self.released[request.path].wait(BOUND)
+
+
+@pytest.fixture
+def slow(canned: Canned) -> Iterator[Slow]:
+    slow = Slow(canned)
+    yield slow
+    for released in slow.released.values():
+        released.set()
+
+
+def own(server: FaultyServer, **arguments: Any) -> ThreadDriver:
+    """Return a driver with httpx clients of its own."""
+    endpoint = Endpoint(
+        server.url, request_timeout=BOUND, max_response_bytes=10_000, http_client_args=arguments
+    )
+    return ThreadDriver(endpoint, None)
+
+
+@pytest.mark.parametrize("is_pooled", [True, False], ids=["pooled", "new"])
+def test_request_that_is_overdue_cuts_no_other_thread_s(
+    canned: Canned, slow: Slow, *, is_pooled: bool
+) -> None:
+    canned.add("n", 1)
+    found: list[object] = []
+    with FaultyServer(canned) as server:
+        driver = own(server)
+        if is_pooled:
+            driver.drive(ping())
+        slow.is_slow = True
+        other = threading.Thread(target=lambda: found.append(driver.drive(fetch_listing())))
+        other.start()
+        assert slow.reached["/api/v1/settings"].wait(BOUND)
+
+        with pytest.raises(Overdue):
+            driver.drive(ping(), due=monotonic() + 0.05)
+
+        for released in slow.released.values():
+            released.set()
+        other.join(BOUND)
+        driver.close(BOUND)
+    assert len(found) == 1
+
+
+def test_flows_at_the_same_time_leave_one_httpx_client(
+    canned: Canned, slow: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[httpx.Client] = []
+
+    class Counted(httpx.Client):
+        def __init__(self, **arguments: Any) -> None:
+            super().__init__(**arguments)
+            made.append(self)
+
+    monkeypatch.setattr("httpx.Client", Counted)
+    with FaultyServer(canned) as server:
+        driver = own(server)
+        slow.is_slow = True
+        other = threading.Thread(target=lambda: driver.drive(fetch_listing()))
+        other.start()
+        assert slow.reached["/api/v1/settings"].wait(BOUND)
+        slow.released["/api/health"].set()
         driver.drive(ping())
+        driver.drive(ping())
+        slow.released["/api/v1/settings"].set()
+        other.join(BOUND)
+
+        assert [one.is_closed for one in made] == [True, False]
+        driver.close(BOUND)
+    assert [one.is_closed for one in made] == [True, True]
+
+
+def test_transport_of_the_caller_s_is_closed_with_the_driver_only(
+    canned: Canned, slow: Slow
+) -> None:
+    closed: list[bool] = []
+
+    class Watched(httpx.HTTPTransport):
+        def close(self) -> None:
+            closed.append(True)
+            super().close()
+
+    with FaultyServer(canned) as server:
+        driver = own(server, transport=Watched())
+        slow.is_slow = True
+        other = threading.Thread(target=lambda: driver.drive(fetch_listing()))
+        other.start()
+        assert slow.reached["/api/v1/settings"].wait(BOUND)
+        slow.released["/api/health"].set()
+        driver.drive(ping())
+        slow.released["/api/v1/settings"].set()
+        other.join(BOUND)
+
+        assert not closed
+        driver.close(BOUND)
+    assert closed
+
+
+def test_flow_that_goes_on_in_a_forked_child_gives_no_connection_of_the_parent_s_back(
+    canned: Canned,
+) -> None:
+    with FaultyServer(canned) as server:
+        driver = own(server)
+
+        def forked() -> Flow[None]:
+            yield from ping()
+            driver.forget()
+
+        driver.drive(forked())
+
+        driver.drive(ping())
+        driver.close(BOUND)
