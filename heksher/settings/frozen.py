@@ -85,6 +85,13 @@ class FrozenDict(dict[K, V]):
         return dict, (dict(self),)
 
 
+def frozen_dict(items: dict[K, V]) -> FrozenDict[K, V]:
+    """Return `FrozenDict(items)` in half the time: without asking the class how to make one."""
+    made: FrozenDict[K, V] = dict.__new__(FrozenDict)
+    dict.update(made, items)
+    return made
+
+
 class FrozenSet(set[V]):
     """A set that stays as it was made; for what is annotated `set`, not `frozenset`."""
 

@@ -16,11 +16,11 @@ import json
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 from typing_extensions import override
 
-from heksher.settings.frozen import FrozenDict, freeze
+from heksher.settings.frozen import FrozenDict, freeze, frozen_dict
 from heksher.settings.type_schemas import type_schema
 from heksher.settings.type_strings import (
     MAX_INT,
@@ -80,9 +80,12 @@ class Decoder(ABC):
     Attributes:
         type: The Heksher type; `str()` of it is the type string.
         python: What a default has to be, in words, for error messages.
+        plain: The types of raw values that `decode` returns as they are, if there are any.
     """
 
     __slots__ = ("python", "type")
+
+    plain: ClassVar[frozenset[type]] = frozenset()
 
     def __init__(self, type: HeksherType, python: str) -> None:
         self.type = type
@@ -146,6 +149,8 @@ class IntDecoder(Decoder):
 
     __slots__ = ()
 
+    plain = frozenset([int])
+
     def __init__(self) -> None:
         super().__init__(PrimitiveType("int"), "an int")
 
@@ -204,6 +209,8 @@ class StrDecoder(Decoder):
 
     __slots__ = ()
 
+    plain = frozenset([str])
+
     def __init__(self) -> None:
         super().__init__(PrimitiveType("str"), "a str")
 
@@ -224,6 +231,8 @@ class BoolDecoder(Decoder):
     """`bool`: `true` and `false`, never a number."""
 
     __slots__ = ()
+
+    plain = frozenset([bool])
 
     def __init__(self) -> None:
         super().__init__(PrimitiveType("bool"), "a bool")
@@ -246,12 +255,12 @@ class SequenceDecoder(Decoder):
 
     Args:
         element: The decoder of each element.
-        make: Makes the read-only container from a list of decoded elements.
+        make: Makes the read-only container, another one, from a list of decoded elements.
         accepts: The Python types that a default may have.
         unordered: Whether the container is a set: it is sent sorted, the same from all processes.
     """
 
-    __slots__ = ("_accepts", "_element", "_make", "_unordered")
+    __slots__ = ("_accepts", "_element", "_make", "_plain", "_unordered")
 
     def __init__(
         self,
@@ -265,6 +274,7 @@ class SequenceDecoder(Decoder):
             SequenceType(element.type), f"a {accepts[0].__name__} of which each is {element.python}"
         )
         self._element = element
+        self._plain = element.plain
         self._make = make
         self._accepts = accepts
         self._unordered = unordered
@@ -278,6 +288,8 @@ class SequenceDecoder(Decoder):
     def decode(self, raw: Json, coercions: list[Coercion]) -> Any:
         if type(raw) is not list:
             raise Rejected(f"{kind_of(raw)} is no sequence")
+        if self._plain and self._plain.issuperset(map(type, raw)):
+            return self._make(raw)
         if self._element.in_parts:
             return self._make(self._salvaged(raw, coercions))
         decode = self._element.decode
@@ -314,13 +326,14 @@ class SequenceDecoder(Decoder):
 class MappingDecoder(Decoder):
     """`Mapping<T>` with string keys, read as a read-only dict."""
 
-    __slots__ = ("_accepts", "_element")
+    __slots__ = ("_accepts", "_element", "_plain")
 
     def __init__(self, element: Decoder, *, accepts: tuple[type[Any], ...]) -> None:
         super().__init__(
             MappingType(element.type), f"a mapping from str of which each value is {element.python}"
         )
         self._element = element
+        self._plain = element.plain
         self._accepts = accepts
 
     @property
@@ -332,11 +345,13 @@ class MappingDecoder(Decoder):
     def decode(self, raw: Json, coercions: list[Coercion]) -> FrozenDict[str, Any]:
         if type(raw) is not dict:
             raise Rejected(f"{kind_of(raw)} is no mapping")
+        if self._plain and self._plain.issuperset(map(type, raw.values())):
+            return frozen_dict(raw)
         if self._element.in_parts:
             return self._salvaged(raw, coercions)
         decode = self._element.decode
         try:
-            return FrozenDict({key: decode(item, coercions) for key, item in raw.items()})
+            return frozen_dict({key: decode(item, coercions) for key, item in raw.items()})
         except Rejected:
             return self._salvaged(raw, coercions)
 

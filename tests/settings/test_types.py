@@ -964,3 +964,32 @@ def test_shared_decoder_lives_no_longer_than_what_uses_it() -> None:
     gc.collect()
 
     assert dead() is None
+
+
+@pytest.mark.parametrize(
+    ("annotation", "raw", "expected"),
+    [
+        (list[int], [1, 2.0, 0], [1, 2, 0]),
+        (list[int], [1, True, 0], [1, 0]),
+        (list[bool], [False, True, 1], [False, True]),
+        (list[str], ["", "é", None], ["", "é"]),
+        (set[int], [1, 1, 2], {1, 2}),
+        (dict[str, int], {"a": 0, "b": 2.0, "c": "3"}, {"a": 0, "b": 2}),
+        (dict[str, str], {"": "", "b": "x"}, {"": "", "b": "x"}),
+    ],
+    ids=shown,
+)
+def test_containers_of_primitives_take_what_fits(annotation: Any, raw: Any, expected: Any) -> None:
+    value = decoder_of(annotation).decode(raw, [])
+
+    assert identical(freeze(expected), value)
+
+
+@pytest.mark.parametrize("annotation", [list[int], Sequence[int], dict[str, int]], ids=shown)
+def test_decoded_container_is_not_the_raw_one(annotation: Any) -> None:
+    raw: Any = {"a": 1} if "dict" in str(annotation) else [1]
+
+    value = decoder_of(annotation).decode(raw, [])
+    raw.clear()
+
+    assert len(value) == 1
