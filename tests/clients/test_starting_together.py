@@ -46,6 +46,58 @@ async def test_twenty_processes_lose_no_setting(service: Embedded) -> None:
         await client.aclose()
 
 
+class Overtaking(httpx.AsyncBaseTransport):
+    """Lets another program declare setting `n` just before the first declaration arrives."""
+
+    def __init__(self, service: Embedded, version: str) -> None:
+        self.service = service
+        self.version = version
+        self.posts = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            self.posts += 1
+            if self.posts == 1:
+                for version in dict.fromkeys(["1.0", self.version]):
+                    await self.service.declare("n", 7, version=version)
+                await self.service.rule("n", 9, user="u")
+        sent = self.service.http.build_request(
+            request.method, request.url, content=await request.aread(), headers=request.headers
+        )
+        return await self.service.http.send(sent)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "told", "read"),
+    [
+        ("1.0", "1.0", "mismatch", 7),
+        ("2.0", "2.0", "mismatch", 7),
+        ("1.0", "1.5", "outdated", 7),
+        ("2.0", "1.5", None, 3),
+    ],
+)
+async def test_setting_that_another_program_declares_first_is_told_of_and_read_at_the_start(
+    service: Embedded, registry: Registry, ours: str, theirs: str, told: str | None, read: int
+) -> None:
+    setting = Setting[int](
+        "n", configurable_features=["user"], default_value=3, version=ours, registry=registry
+    )
+    overtaking = Overtaking(service, theirs)
+
+    async with (
+        httpx.AsyncClient(transport=overtaking) as http,
+        service.client(http_client=http) as client,
+    ):
+        status = client.status
+        assert (setting.get(user="u"), setting.get(user="v")) == (9, read)
+
+    assert [one.outcome for one in status.refused_declarations] == (
+        ["mismatch"] if told == "mismatch" else []
+    )
+    assert bool(status.outdated_declarations) == (told == "outdated")
+    assert overtaking.posts <= 2
+
+
 def racing(canned: Canned, chance: random.Random) -> Any:
     """Answer as the real service does to racing declarations: some are 500, some done all the same."""
 
