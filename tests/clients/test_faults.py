@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from heksher.settings.registry import Registry
 
 OPTIONS: dict[str, Any] = {
-    "request_timeout": 0.2,
+    "request_timeout": 0.5,
     "max_response_bytes": GREATEST,
     "http_client_args": {"verify": False},
 }

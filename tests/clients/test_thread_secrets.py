@@ -70,7 +70,7 @@ def make(server: FaultyServer, registry: Registry, path: Path) -> ThreadHeksherC
         3600,
         ["user"],
         http_client_args=arguments,
-        request_timeout=0.2,
+        request_timeout=0.5,
         max_response_bytes=GREATEST,
         snapshot_path=path,
         registry=registry,
