@@ -171,8 +171,11 @@ def make_state(content: StateContent, settings: Mapping[int, DeclaredSetting], s
     state[0] = content
     rule_sets = content.snapshot.rule_sets
     for index, setting in settings.items():
-        rule_set = rule_sets.get(index, setting.declared_rules)
-        state[index : index + PLACES] = _places_of(rule_set)
+        rule_set = rule_sets.get(index)
+        if rule_set is None:
+            state[index + 2] = setting.default_value
+        else:
+            state[index : index + PLACES] = _places_of(rule_set)
     return state
 
 
@@ -197,7 +200,7 @@ def _places_of(rule_set: RuleSet[Any]) -> tuple[Any, Any, Any]:
 def rule_set_in(state: State, setting: DeclaredSetting) -> RuleSet[Any]:
     """Return the rule set that *setting* has in *state*: of its declared default if none."""
     content: StateContent = state[0]
-    return content.snapshot.rule_sets.get(setting.index, setting.declared_rules)
+    return content.snapshot.rule_sets.get(setting.index) or setting.declared_rules
 
 
 def fill_in(view: View, setting: DeclaredSetting) -> Any:

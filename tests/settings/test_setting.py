@@ -1272,9 +1272,9 @@ def test_threads_declare_while_others_publish(
     kept: list[Setting[int, ...]] = []
     first = ttl(registry, "first")
 
-    def declare() -> None:
+    def declare(prefix: str) -> None:
         for number in range(200):
-            setting = ttl(registry, f"s{threading.get_ident()}.{number}")
+            setting = ttl(registry, f"{prefix}{number}")
             assert setting.get(user="x") == 60
             with bind_context(user="x"):
                 assert setting.get() == 60
@@ -1284,7 +1284,7 @@ def test_threads_declare_while_others_publish(
         for number in range(200):
             publish(first, default=number)
 
-    run_all(declare, declare, write)
+    run_all(partial(declare, "a"), partial(declare, "b"), write)
 
     assert len(registry.declared()) == 401
     assert {setting.get(user="x") for setting in kept} == {60}
