@@ -20,6 +20,15 @@ T = TypeVar("T")
 CLOSE_TIMEOUT = 5.0
 """Seconds that closing the connections may take."""
 
+_TURNS = 3
+"""How many turns of the event loop it takes until a task runs whose `asyncio.sleep` is over: its time
+is looked at in the first, its future is set in the second, and it runs in the third."""
+
+
+async def _breathe() -> None:
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
+
 
 def _is_cancelled() -> bool:
     task = asyncio.current_task()
@@ -48,9 +57,13 @@ class AsyncDriver:
         A cancellation only closes the flow.
         """
         answers: list[Answer] | None = None
+        is_new = self._http_client is None
         # Made here, so that arguments it does not know are an error of their own.
         self._client()
         try:
+            if is_new:
+                # To be made, it loads the certificates that it trusts: some 20 ms.
+                await _breathe()
             while True:
                 answers = await self._do(flow.send(answers))
         except StopIteration as stop:
@@ -65,9 +78,7 @@ class AsyncDriver:
         if isinstance(effect, Wait):
             await asyncio.sleep(effect.seconds)
         else:
-            # Twice: what is due at a time gets its turn only after all that is ready already.
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
+            await _breathe()
         return None
 
     async def _send(self, requests: Any) -> list[Answer]:

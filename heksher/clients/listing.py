@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from heksher.clients.effects import Breathe, Request, ask, expect_read
+from heksher.clients.tenure import tenure
 from heksher.wire_parts import read_list
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def fetch_listing() -> Flow[tuple[Listing, list[str]]]:
 
 def read_listing(answer: Answer) -> Flow[tuple[Listing, list[str]]]:
     """Read the answer to `LIST_REQUEST`, see `fetch_listing`."""
-    settings, reasons = expect_read(LIST_REQUEST, answer, read_list)
+    with tenure():
+        settings, reasons = expect_read(LIST_REQUEST, answer, read_list)
     yield Breathe()
     malformed = [f"entry {place} of the list of settings: {why}" for place, why in reasons.items()]
     return Listing(settings), malformed
