@@ -50,6 +50,7 @@ class AsyncDriver:
         self._http_client = http_client
         self._owns_http_client = http_client is None
         self._is_closed = False
+        self._left: list[httpx.AsyncClient] = []
 
     async def drive(self, flow: Flow[T]) -> T:
         """Do what *flow* asks for until it returns; return what it does.
@@ -133,7 +134,9 @@ class AsyncDriver:
 
     def forget(self) -> None:
         """Leave the connections to another process: this one is a copy of it, made by fork."""
-        if self._owns_http_client:
+        if self._owns_http_client and self._http_client is not None:
+            # Held, or the collector would close here what is the other process's.
+            self._left.append(self._http_client)
             self._http_client = None
 
     async def aclose(self) -> None:
