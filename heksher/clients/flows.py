@@ -71,6 +71,7 @@ class _Refresh:
         self._living = cache(session.registry.readable)
         self._settling = Settling(session, self._settled, first=first)
         self._feature_order = self._previous.feature_order
+        self._asked_at = monotonic()
         self._missing_features = session.missing_features
         self._errors: list[Exception] = []
 
@@ -98,6 +99,8 @@ class _Refresh:
         querying = Querying(
             self._session, self._settling, compiler, settled=self._settled, first=self._first
         )
+        # What changes on the service while its answers come is not in them: they are that old.
+        self._asked_at = monotonic()
         yield from querying.run()
         looked = yield from self._look_at_redefaulted(compiler)
         if looked:
@@ -184,7 +187,7 @@ class _Refresh:
             feature_order=self._feature_order,
             # What only a part of the service confirmed is as old as the rest, and from there.
             source=self._previous.source if errors else Source.SERVICE,
-            taken_at=self._previous.taken_at if errors else monotonic(),
+            taken_at=self._previous.taken_at if errors else self._asked_at,
         )
         return Refreshed(
             snapshot=snapshot,

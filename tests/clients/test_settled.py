@@ -13,6 +13,7 @@ from heksher.settings.state import Snapshot
 
 if TYPE_CHECKING:
     from clients.conftest import Conversation
+    from heksher.clients.effects import Request
     from heksher.settings.setting import Setting
 
 
@@ -206,3 +207,21 @@ def test_rule_sets_are_let_go_with_pauses() -> None:
 
     assert pauses == [2 * RULE_SETS_IN_ONE_GO + 1, RULE_SETS_IN_ONE_GO + 1, 1]
     assert rule_sets == []
+
+
+@pytest.mark.usefixtures("settled")
+def test_values_are_as_old_as_the_question_not_as_the_last_answer(
+    talk: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("heksher.clients.flows.monotonic", lambda: now[0])
+
+    def slow(request: Request) -> None:
+        now[0] += 10.0 if request.path == "/api/v1/query" else 0.0
+
+    talk.service.instead.append(slow)
+
+    refreshed = talk.refresh()
+
+    assert refreshed.snapshot.taken_at == 1000.0
+    assert now[0] == 1010.0
