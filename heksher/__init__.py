@@ -6,7 +6,7 @@ declares and reads settings, or tests them, does not pay for either.
 
 import typing
 
-from heksher import late_names
+from heksher import exceptions, late_names
 from heksher.exceptions import (
     ClientClosed,
     ClientStateError,
@@ -57,13 +57,7 @@ else:
             "heksher.clients.status": ["ClientStatus"],
             "heksher.clients.thread_client": ["ThreadHeksherClient"],
             "heksher.clients.tracking": ["TRACK_ALL"],
-            "heksher.exceptions": [
-                "DeclarationError",
-                "ServiceError",
-                "ServiceStatusError",
-                "ServiceUnavailable",
-                "UnexpectedResponse",
-            ],
+            "heksher.exceptions": exceptions.SERVICE_ERRORS,
             "heksher.settings.model": ["SettingsModel"],
         },
     )

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any, NotRequired, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
-from pydantic_core import to_json
 from typing_extensions import TypedDict
 
 T = TypeVar("T")
@@ -139,19 +138,6 @@ def read(adapter: TypeAdapter[T], body: bytes) -> T:
     """
     try:
         return adapter.validate_json(body)
-    except ValidationError as error:
-        raise WrongShape(what_is_wrong(error)) from None
-
-
-def read_listed(entry: Any) -> ListedSetting:
-    """Return one entry of the list of settings.
-
-    Raises:
-        WrongShape: It is malformed.
-    """
-    try:
-        # Strict mode takes a dict for a dataclass in JSON only.
-        return LISTED_SETTING.validate_json(to_json(entry))
     except ValidationError as error:
         raise WrongShape(what_is_wrong(error)) from None
 

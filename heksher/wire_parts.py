@@ -8,7 +8,7 @@ one part at a time they are gone before it looks.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, TypeAdapter, ValidationError, ValidationInfo, with_config
 from pydantic_core import core_schema, to_json
@@ -17,9 +17,11 @@ from typing_extensions import TypedDict
 from heksher import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from pydantic import GetCoreSchemaHandler
+
+K = TypeVar("K")
 
 _MALFORMED: Final = object()
 
@@ -90,14 +92,7 @@ def read_query(body: bytes, take: Callable[[str, wire.QueriedSetting], object]) 
     if not reading.malformed:
         return {}
     entries = wire.read(wire.LOOSE_QUERY_ANSWER, body)["settings"]
-    reasons: dict[str, str] = {}
-    for name in reading.malformed:
-        try:
-            # Strict mode takes a list for a pair in JSON only.
-            wire.read(wire.QUERIED_SETTING, to_json(entries[name]))
-        except wire.WrongShape as wrong:
-            reasons[name] = str(wrong)
-    return reasons
+    return _reasons(wire.QUERIED_SETTING, ((name, entries[name]) for name in reading.malformed))
 
 
 def settings_in(body: bytes) -> dict[str, wire.QueriedSetting]:
@@ -137,14 +132,20 @@ def read_list(body: bytes) -> tuple[list[wire.ListedSetting], dict[int, str]]:
     if len(good) == len(entries):
         return good, {}
     raw = wire.read(wire.SETTINGS_ANSWER, body)["settings"]
-    reasons: dict[int, str] = {}
-    for place, entry in enumerate(entries):
-        if entry is _MALFORMED:
-            try:
-                wire.read_listed(raw[place])
-            except wire.WrongShape as wrong:
-                reasons[place] = str(wrong)
-    return good, reasons
+    places = [place for place, entry in enumerate(entries) if entry is _MALFORMED]
+    return good, _reasons(wire.LISTED_SETTING, ((place, raw[place]) for place in places))
+
+
+def _reasons(adapter: TypeAdapter[Any], entries: Iterable[tuple[K, Any]]) -> dict[K, str]:
+    """Return what is wrong with each of *entries* in the shape of *adapter*, if anything is."""
+    reasons: dict[K, str] = {}
+    for key, entry in entries:
+        try:
+            # Strict mode takes a list for a pair, and a dict for a dataclass, in JSON only.
+            wire.read(adapter, to_json(entry))
+        except wire.WrongShape as wrong:
+            reasons[key] = str(wrong)
+    return reasons
 
 
 def _validate(adapter: TypeAdapter[Any], body: bytes, context: object) -> Any:

@@ -138,7 +138,7 @@ print(len(found), len(set(found)))
 def test_threads_that_read_first_at_the_same_time_read_the_same() -> None:
     """Validators are built at their first use, by whichever threads come then."""
     source = """
-import sys, threading
+import json, sys, threading
 from dataclasses import asdict
 from heksher import wire
 sys.setswitchinterval(1e-6)
@@ -150,7 +150,7 @@ def read():
     rule = b'{"value": 1, "context_features": [["user", "a"]], "rule_id": 1}'
     body = b'{"settings": {"a": {"default_value": 1, "rules": [' + rule + b"]}}}"
     found.append(wire.read(wire.QUERY_ANSWER, body)["settings"]["a"]["rules"][0]["rule_id"])
-    found.append(asdict(wire.read_listed(listed)) == listed)
+    found.append(asdict(wire.read(wire.LISTED_SETTING, json.dumps(listed).encode())) == listed)
 threads = [threading.Thread(target=read) for _ in range(8)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()

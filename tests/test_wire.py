@@ -97,9 +97,10 @@ def test_no_json_is_said_so(body: bytes) -> None:
 )
 def test_version_is_two_numbers(version: str) -> None:
     entry = {"name": "n", "configurable_features": [], "type": "int", "default_value": 1}
+    listed = {**entry, "metadata": {}, "aliases": [], "version": version}
 
     with pytest.raises(wire.WrongShape):
-        wire.read_listed({**entry, "metadata": {}, "aliases": [], "version": version})
+        wire.read(wire.LISTED_SETTING, json.dumps(listed).encode())
 
 
 @pytest.mark.parametrize(

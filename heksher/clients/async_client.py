@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from heksher.clients import flows, forking
-from heksher.clients.async_driver import CLOSE_TIMEOUT, AsyncDriver
+from heksher.clients.async_driver import CLOSE_TIMEOUT, AsyncDriver, breathe
 from heksher.clients.changes import Changes
 from heksher.clients.client import ClientState, HeksherClient
 from heksher.clients.listing import fetch_listing
@@ -198,10 +198,10 @@ class AsyncHeksherClient(HeksherClient):
         refreshed = await self._driver.drive(flow)
         async with self.modification_lock:
             former = self._upkeep.publish(refreshed)
-        await asyncio.sleep(0)
+        await breathe()
         self._notify(refreshed)
         for _ in let_go(former):
-            await asyncio.sleep(0)
+            await breathe()
         save = self._upkeep.snapshot_to_save(refreshed)
         if save is not None:
             await asyncio.to_thread(save)

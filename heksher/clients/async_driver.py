@@ -25,7 +25,8 @@ _TURNS = 3
 is looked at in the first, its future is set in the second, and it runs in the third."""
 
 
-async def _breathe() -> None:
+async def breathe() -> None:
+    """Let all others run that are ready, or due."""
     for _ in range(_TURNS):
         await asyncio.sleep(0)
 
@@ -64,7 +65,7 @@ class AsyncDriver:
         try:
             if is_new:
                 # To be made, it loads the certificates that it trusts: some 20 ms.
-                await _breathe()
+                await breathe()
             while True:
                 answers = await self._do(flow.send(answers))
         except StopIteration as stop:
@@ -79,7 +80,7 @@ class AsyncDriver:
         if isinstance(effect, Wait):
             await asyncio.sleep(effect.seconds)
         else:
-            await _breathe()
+            await breathe()
         return None
 
     async def _send(self, requests: Any) -> list[Answer]:

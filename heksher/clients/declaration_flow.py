@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import httpx
@@ -207,7 +208,7 @@ def _standing(
 def _accepted(
     setting: DeclaredSetting, post: Post, request: Request, response: httpx.Response
 ) -> Standing:
-    body = read_body(request, response, wire.OUTCOME_ANSWER)
+    body = read_body(request, response, partial(wire.read, wire.OUTCOME_ANSWER))
     if body["outcome"] not in ("created", "uptodate", "upgraded", "outdated"):
         raise unexpected(request, response, "it has an unknown outcome")
     outcome, found = DeclarationOutcome(body["outcome"]), _differences(body)

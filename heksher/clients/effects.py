@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import httpx
@@ -23,8 +22,6 @@ from heksher.exceptions import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    from pydantic import TypeAdapter
 
 T = TypeVar("T")
 
@@ -117,16 +114,7 @@ def _request_of(error: Exception) -> httpx.Request | None:
     return getattr(error, "_request", None)
 
 
-def expect(request: Request, answer: Answer, adapter: TypeAdapter[T]) -> T:
-    """Return the body of *answer*, which has to be a 200 of a certain shape.
-
-    Raises:
-        ServiceError: No response came, it has another status, or another shape.
-    """
-    return expect_read(request, answer, partial(wire.read, adapter))
-
-
-def expect_read(request: Request, answer: Answer, read: Callable[[bytes], T]) -> T:
+def expect(request: Request, answer: Answer, read: Callable[[bytes], T]) -> T:
     """Return what *read* makes of the body of *answer*, which has to be a 200.
 
     Raises:
@@ -135,19 +123,15 @@ def expect_read(request: Request, answer: Answer, read: Callable[[bytes], T]) ->
     response = received(request, answer)
     if response.status_code != httpx.codes.OK:
         raise status_error(request, response)
-    return _read_body(request, response, read)
+    return read_body(request, response, read)
 
 
-def read_body(request: Request, response: httpx.Response, adapter: TypeAdapter[T]) -> T:
-    """Return the body of *response* in the shape of *adapter*.
+def read_body(request: Request, response: httpx.Response, read: Callable[[bytes], T]) -> T:
+    """Return what *read* makes of the body of *response*.
 
     Raises:
-        UnexpectedResponse: It has another shape.
+        UnexpectedResponse: It raised `WrongShape`.
     """
-    return _read_body(request, response, partial(wire.read, adapter))
-
-
-def _read_body(request: Request, response: httpx.Response, read: Callable[[bytes], T]) -> T:
     try:
         return read(response.content)
     except wire.WrongShape as wrong:

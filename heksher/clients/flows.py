@@ -7,7 +7,7 @@ so that a refresh that fails or is cancelled at any point leaves nothing behind.
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -24,9 +24,13 @@ from heksher.settings.state import Snapshot, Source
 if TYPE_CHECKING:
     from heksher.clients.effects import Answer, Flow
     from heksher.clients.session import Session
+    from heksher.clients.settled import Overview
 
 FEATURES_REQUEST: Final = Request("GET", "/api/v1/context_features")
 HEALTH_REQUEST: Final = Request("GET", "/api/health")
+
+
+_read_order: Final = partial(wire.read, wire.CONTEXT_FEATURES_ANSWER)
 
 
 def ping() -> Flow[None]:
@@ -36,7 +40,7 @@ def ping() -> Flow[None]:
         ServiceError: It is not, or does not answer.
     """
     answer = yield from ask(HEALTH_REQUEST)
-    expect(HEALTH_REQUEST, answer, wire.HEALTH_ANSWER)
+    expect(HEALTH_REQUEST, answer, partial(wire.read, wire.HEALTH_ANSWER))
 
 
 def refresh(session: Session, *, first: bool = False, thorough: bool = False) -> Flow[Refreshed]:
@@ -69,9 +73,8 @@ class _Refresh:
         self._settled = session.settled_at(self._revision)
         self._previous = session.registry.snapshot
         self._living = cache(session.registry.readable)
-        self._settling = Settling(session, self._settled, first=first)
+        self._settling = Settling(session, self._settled, self._living, first=first)
         self._feature_order = self._previous.feature_order
-        self._asked_at = monotonic()
         self._missing_features = session.missing_features
         self._errors: list[Exception] = []
 
@@ -110,7 +113,7 @@ class _Refresh:
         if overview is None or overview.has_unusable:
             self._forget_unusable(compiler)
         yield Breathe()
-        return self._refreshed(compiler, querying)
+        return self._refreshed(compiler, querying, self._settled_now(compiler, querying, overview))
 
     def _look_at_redefaulted(self, compiler: Compiler) -> Flow[bool]:
         """Find out which versions the service holds by now, where it changed defaults.
@@ -152,7 +155,7 @@ class _Refresh:
 
     def _read_features(self, answer: Answer) -> None:
         try:
-            body = expect(FEATURES_REQUEST, answer, wire.CONTEXT_FEATURES_ANSWER)
+            body = expect(FEATURES_REQUEST, answer, _read_order)
         except ServiceError as error:
             if self._first or isinstance(error, ServiceUnavailable):
                 raise
@@ -171,16 +174,19 @@ class _Refresh:
         self._feature_order = (*vanished, *order)
         self._missing_features = self._settling.missing_features = missing
 
-    def _settled_now(self, compiler: Compiler, querying: Querying) -> Settled | None:
+    def _settled_now(
+        self, compiler: Compiler, querying: Querying, overview: Overview | None
+    ) -> Settled | None:
         """Return what the next refresh need not find out, if all that could be was found out."""
-        overview = self._settling.overview()
         if self._errors or self._settling.errors or overview is None or not querying.batches:
             return None
         return Settled(
             self._revision, self._tracking, compiler.rule_sets, overview, querying.batches
         )
 
-    def _refreshed(self, compiler: Compiler, querying: Querying) -> Refreshed:
+    def _refreshed(
+        self, compiler: Compiler, querying: Querying, settled: Settled | None
+    ) -> Refreshed:
         errors = (*self._errors, *self._settling.errors, *querying.errors)
         snapshot = Snapshot(
             rule_sets=compiler.rule_sets,
@@ -198,7 +204,7 @@ class _Refresh:
             validators=compiler.validators,
             local_defaults=compiler.local_defaults,
             standings=self._settling.standings,
-            settled=self._settled_now(compiler, querying),
+            settled=settled,
             bodies=querying.bodies,
             kept_queries=frozenset(querying.kept_queries),
             notes=self._settling.notes,

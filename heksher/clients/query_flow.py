@@ -90,7 +90,6 @@ class Querying:
         self._settled = None if settling.has_news else settled
         self._filter = session.tracking.query_filter()
         self._by_name: dict[str | None, list[DeclaredSetting]] = {}
-        self._knows_names = False
         self._looks = 0
         self._halvings = 0
         self._unknown: list[Batch] = []
@@ -151,7 +150,7 @@ class Querying:
             if place % SETTINGS_IN_ONE_GO == 0:
                 yield Breathe()
             found.setdefault(self._settling.canonical_name(setting), []).append(setting)
-        self._by_name, self._knows_names = found, True
+        self._by_name = found
 
     def _send(self, asked: list[Batch]) -> Flow[bool]:
         """Send a few queries and read their answers; tell whether any came."""
@@ -215,7 +214,7 @@ class Querying:
 
     def _read_rules(self, batch: Batch, request: Request, response: httpx.Response) -> Flow[None]:
         yield Breathe()
-        if not self._knows_names:
+        if not self._by_name:
             yield from self._find_by_name()
         asked = self._asked_by(batch.names)
         intake = Intake(lambda name, queried: self._compile(asked.get(name, ()), queried))
@@ -272,7 +271,7 @@ class Querying:
 
     def _second_thoughts(self) -> Flow[list[Batch]]:
         """Find out about settings that a query did not know, and return what to query now."""
-        if not self._knows_names:
+        if not self._by_name:
             yield from self._find_by_name()
         unknown = [(batch, self._settings_of(batch.names)) for batch in self._unknown]
         absent = {

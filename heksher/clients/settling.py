@@ -19,7 +19,7 @@ from heksher.clients.settled import overview_of
 from heksher.exceptions import ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from heksher.clients.declaration_flow import ToSend
     from heksher.clients.declaring import Standing
@@ -36,6 +36,7 @@ class Settling:
     Args:
         session: What is known so far.
         settled: What of it still is as it was.
+        living: Returns all living settings by index; called where they are needed.
         first: Whether answers that are not Heksher's are raised, instead of kept.
 
     Attributes:
@@ -48,11 +49,18 @@ class Settling:
         missing_features: The client's context features that the service lacks now.
     """
 
-    def __init__(self, session: Session, settled: Settled | None, *, first: bool) -> None:
+    def __init__(
+        self,
+        session: Session,
+        settled: Settled | None,
+        living: Callable[[], Mapping[int, DeclaredSetting]],
+        *,
+        first: bool,
+    ) -> None:
         self._session = session
         self._settled = settled
         self._first = first
-        self.standings = session.standings if settled else _of_living(session)
+        self.standings = session.standings if settled else _of_living(session, living())
         self.notes: dict[str, str] = {}
         self.malformed: list[str] = []
         self.errors: list[Exception] = []
@@ -198,10 +206,10 @@ class Settling:
         return True
 
 
-def _of_living(session: Session) -> dict[str, Standing]:
+def _of_living(session: Session, living: Mapping[int, DeclaredSetting]) -> dict[str, Standing]:
     """Return how settings stand that still live."""
-    living = {setting.name for setting in session.registry.readable().values()}
-    return {name: standing for name, standing in session.standings.items() if name in living}
+    names = {setting.name for setting in living.values()}
+    return {name: standing for name, standing in session.standings.items() if name in names}
 
 
 def _is_refused_as_before(standing: Standing, listing: Listing) -> bool:

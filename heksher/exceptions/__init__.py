@@ -39,6 +39,15 @@ from heksher.exceptions.usage import (
     UsageError,
 )
 
+SERVICE_ERRORS = (
+    "DeclarationError",
+    "ServiceError",
+    "ServiceStatusError",
+    "ServiceUnavailable",
+    "UnexpectedResponse",
+)
+"""The names that are imported late, here and in `heksher`."""
+
 if typing.TYPE_CHECKING:
     from heksher.exceptions.service import (
         DeclarationError,
@@ -50,16 +59,7 @@ if typing.TYPE_CHECKING:
 else:
     # Only a client can meet the service's errors, and they load httpx, half of the cost of a start.
     __getattr__, __dir__ = late_names.imported_late(
-        globals(),
-        {
-            "heksher.exceptions.service": [
-                "DeclarationError",
-                "ServiceError",
-                "ServiceStatusError",
-                "ServiceUnavailable",
-                "UnexpectedResponse",
-            ],
-        },
+        globals(), {"heksher.exceptions.service": SERVICE_ERRORS}
     )
 
 __all__ = [

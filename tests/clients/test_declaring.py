@@ -22,7 +22,7 @@ from heksher.clients.declaring import (
 )
 from heksher.clients.listing import Listing
 from heksher.settings.setting_type import Conversion
-from heksher.wire import ListedSetting, read_listed
+from heksher.wire import LISTED_SETTING, ListedSetting, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -385,7 +385,7 @@ def test_differences_are_those_that_the_service_would_find(
         registry=registry,
     )
 
-    found = standing(decide(setting, Listing([read_listed(held)])))
+    found = standing(decide(setting, Listing([read(LISTED_SETTING, json.dumps(held).encode())])))
 
     assert found.outcome == answer["outcome"]
     assert [(one.level, one.attribute, one.latest_value) for one in found.differences] == [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -197,6 +197,19 @@ def test_request_that_is_overdue_cuts_no_other_thread_s(
     assert len(found) == 1
 
 
+@contextmanager
+def slow_listing(driver: ThreadDriver, slow: Slow) -> Iterator[None]:
+    """Have another thread wait for the list all along, while pings are answered."""
+    slow.is_slow = True
+    other = threading.Thread(target=lambda: driver.drive(fetch_listing()))
+    other.start()
+    assert slow.reached["/api/v1/settings"].wait(BOUND)
+    slow.released["/api/health"].set()
+    yield
+    slow.released["/api/v1/settings"].set()
+    other.join(BOUND)
+
+
 def test_flows_at_the_same_time_leave_one_httpx_client(
     canned: Canned, slow: Slow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,15 +223,9 @@ def test_flows_at_the_same_time_leave_one_httpx_client(
     monkeypatch.setattr("httpx.Client", Counted)
     with FaultyServer(canned) as server:
         driver = own(server)
-        slow.is_slow = True
-        other = threading.Thread(target=lambda: driver.drive(fetch_listing()))
-        other.start()
-        assert slow.reached["/api/v1/settings"].wait(BOUND)
-        slow.released["/api/health"].set()
-        driver.drive(ping())
-        driver.drive(ping())
-        slow.released["/api/v1/settings"].set()
-        other.join(BOUND)
+        with slow_listing(driver, slow):
+            driver.drive(ping())
+            driver.drive(ping())
 
         assert [one.is_closed for one in made] == [True, False]
         driver.close(BOUND)
@@ -237,14 +244,8 @@ def test_transport_of_the_caller_s_is_closed_with_the_driver_only(
 
     with FaultyServer(canned) as server:
         driver = own(server, transport=Watched())
-        slow.is_slow = True
-        other = threading.Thread(target=lambda: driver.drive(fetch_listing()))
-        other.start()
-        assert slow.reached["/api/v1/settings"].wait(BOUND)
-        slow.released["/api/health"].set()
-        driver.drive(ping())
-        slow.released["/api/v1/settings"].set()
-        other.join(BOUND)
+        with slow_listing(driver, slow):
+            driver.drive(ping())
 
         assert not closed
         driver.close(BOUND)
