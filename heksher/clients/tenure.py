@@ -16,15 +16,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_was_frozen = False
+
+
+def _has_frozen() -> bool:
+    """Tell whether the program has ever been seen to have frozen objects.
+
+    Asked again, Python would walk through all of them again, to count them.
+    """
+    global _was_frozen
+    _was_frozen = _was_frozen or gc.get_freeze_count() > 0
+    return _was_frozen
+
+
 @contextmanager
 def tenure() -> Iterator[None]:
     """Put what is made inside with the old objects at once, uncounted.
 
     What the program made before goes through a young collection first, so that it is counted as
-    ever. Nothing is done where the collector is off, or has been told to leave objects alone by
-    `gc.freeze()`: that would be undone.
+    ever. Nothing is done where the collector is off, or, from then on, where it has been told to
+    leave objects alone by `gc.freeze()`: that would be undone.
     """
-    if not gc.isenabled() or gc.get_freeze_count():
+    if not gc.isenabled() or _has_frozen():
         yield
         return
     gc.collect(1)
