@@ -17,7 +17,7 @@ from heksher.settings.state import Overlay, rule_set_in
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.declaration import Declaration
     from heksher.settings.registry import Registry
     from heksher.settings.rules import CompiledRule, Condition, Rejection
     from heksher.settings.state import Source, State, StateContent
@@ -160,23 +160,19 @@ def _jsonable(value: object) -> Any:
         return repr(value)
 
 
-def explain(
-    setting: DeclaredSetting, registry: Registry, given: Mapping[str, Any]
-) -> Resolution[Any]:
+def explain(setting: Declaration, registry: Registry, given: Mapping[str, Any]) -> Resolution[Any]:
     """Read *setting* as `get` does, and return the value with the reasons for it.
 
     Args:
         setting: What to read.
         registry: Where it is declared.
-        given: The call's own arguments.
+        given: The call's own arguments, all of them its features.
     """
-    if not given.keys() <= set(setting.configurable_features):
-        setting.get(**given)
     # Without pinning it: a view makes all later reads ask for views.
     view, state = registry.view.get(), registry.current_state()
     with suppress(IndexError):
         # A read like others, for a state that records them.
-        state[setting.index]
+        state[setting.place]
     content: StateContent = state[0]
     context = tuple(
         [_feature_value(setting, name, given, content) for name in setting.configurable_features]
@@ -186,7 +182,7 @@ def explain(
 
 
 def _feature_value(
-    setting: DeclaredSetting, feature: str, given: Mapping[str, Any], content: StateContent
+    setting: Declaration, feature: str, given: Mapping[str, Any], content: StateContent
 ) -> FeatureValue:
     if given.get(feature, ABSENT) is not ABSENT:
         return FeatureValue(feature, given[feature], FeatureSource.ARGUMENT)
@@ -200,7 +196,7 @@ def _feature_value(
 
 
 def _resolution(
-    setting: DeclaredSetting,
+    setting: Declaration,
     state: State,
     context: tuple[FeatureValue, ...],
     overrides: Mapping[int, Any],
@@ -209,7 +205,7 @@ def _resolution(
     snapshot = content.snapshot
     rule_set = rule_set_in(state, setting)
     values = [one.value for one in context]
-    overridden = setting.index in overrides
+    overridden = setting.place in overrides
     feature_order = in_order(rule_set.features, snapshot.feature_order)
     matches = rule_set.matching(values)
     winner = matches[0] if matches and not overridden else None
@@ -219,7 +215,7 @@ def _resolution(
         coercions = ()
     return Resolution(
         setting_name=setting.name,
-        value=overrides[setting.index] if overridden else rule_set.resolve(*values),
+        value=overrides[setting.place] if overridden else rule_set.resolve(*values),
         origin=Origin.OVERRIDE if overridden else origin,
         rule_id=winner.rule_id if winner else None,
         conditions=winner.conditions if winner else (),

@@ -1,9 +1,9 @@
-"""Listeners: who is told of changes, each with the context variables of whoever registered it."""
+"""Functions of the program that a setting calls: validators, and listeners to its changes."""
 
 from __future__ import annotations
 
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,3 +33,29 @@ class Listeners:
 
     def _remove(self, ticket: object) -> None:
         self._entries.pop(ticket, None)
+
+
+class Attached:
+    """What is attached to a declaration after it was made, from any thread.
+
+    Each change is one operation on a list or a dict, so that none is lost and no lock is needed.
+
+    Attributes:
+        make: Makes a `Setting` for a declaration.
+        validators: The validators, in the order in which they are called.
+        listeners: The listeners to its changes.
+        setting: Refers weakly to the `Setting`, if there is one.
+        get: Refers weakly to its `get`, if there is one.
+    """
+
+    __slots__ = ("get", "listeners", "make", "setting", "validators")
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        self.make = make
+        self.validators: list[Callable[..., Any]] = []
+        self.listeners = Listeners()
+        self.setting: Callable[[], Any] = _nothing
+        self.get: Callable[[], Any] = _nothing
+
+
+def _nothing() -> None: ...

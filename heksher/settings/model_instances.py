@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.declaration import Declaration
     from heksher.settings.registry import Registry
 
 logger: Final = logging.getLogger("heksher")
@@ -57,7 +57,7 @@ class Instances:
     def __init__(
         self,
         model: type[BaseModel],
-        settings: Sequence[DeclaredSetting],
+        settings: Sequence[Declaration],
         paths: Sequence[Sequence[str]],
         registry: Registry,
     ) -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import gc
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from itertools import count
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Generic, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import ref
 
-from typing_extensions import TypeVar
-
 from heksher.exceptions import ClientStateError, InvalidSetting, UnknownSetting, UsageError
-from heksher.settings.declared import DeclaredSetting
+from heksher.settings.declaration import Declaration
 from heksher.settings.state import (
     PLACES,
     Alarm,
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
     from heksher.settings.context import DefaultSource
     from heksher.settings.rules import RuleSet
 
-S = TypeVar("S", bound=DeclaredSetting, default=Any)
-
 
 class MainClient(Protocol):
     """What a registry tells its main client; any thread may call."""
@@ -47,7 +43,15 @@ class MainClient(Protocol):
         """A setting's published values are no longer what it wants: query it afresh."""
 
 
-class Registry(Generic[S]):
+class _Reference(ref[Declaration]):
+    """A weak reference to a declaration that still knows the place when that is free."""
+
+    __slots__ = ("place",)
+
+    place: int
+
+
+class Registry:
     """The settings of a process, held weakly, and their published state.
 
     What nobody can read any more is neither declared nor queried. Readers take no lock; all that
@@ -58,22 +62,28 @@ class Registry(Generic[S]):
         view: What the current task or thread reads instead, if anything: a pinned state, or
             overrides on top of one.
         readers: What makes the settings' `get`, by their features; see `reading`.
+        look: What readers ask for the view.
         viewed: Whether any task or thread ever had a view; until then readers need not ask.
         revision: Another number whenever a setting was declared, died, or became outdated.
     """
 
     __slots__ = (
         "__weakref__",
+        "_died",
+        "_former",
+        "_free",
+        "_indexes",
         "_later",
         "_lock",
+        "_longest",
         "_main",
         "_names",
         "_note",
-        "_noticed",
+        "_occupied",
         "_revisions",
         "_settings",
         "_shown_revision",
-        "_size",
+        "look",
         "readers",
         "revision",
         "state",
@@ -83,82 +93,125 @@ class Registry(Generic[S]):
 
     def __init__(self) -> None:
         self.view: ContextVar[View | None] = ContextVar("heksher.view", default=None)
+        self.look: Callable[[], Any] = self.view.get
         self.readers: dict[tuple[str, ...], Callable[..., Any]] = {}
         self.viewed = False
         self._lock = RLock()
-        self._names: dict[str, ref[S]] = {}
-        self._settings: dict[int, ref[S]] = {}
+        self._names: dict[str, _Reference] = {}
+        self._settings: dict[int, _Reference] = {}
+        self._occupied: dict[int, _Reference] = {}
+        self._free: list[_Reference] = []
+        self._former: list[ref[StateContent]] = []
+        self._longest = PLACES
         self._later: list[Callable[[], None]] = []
-        self._size = PLACES
         self._main: ref[MainClient] | None = None
         self._note: Callable[[State, int], object] | None = None
-        # Numbers are taken from it at once, whatever threads do; adding one to a number is not.
+        # Numbers are taken from them at once, whatever threads do; adding one to a number is not.
+        self._indexes = count(1)
         self._revisions = count(1)
         self.revision = self._shown_revision = 0
         # Kept, so that thousands of settings' weak references share it.
-        self._noticed = self._revise
-        self.state: State | Alarm = make_state(StateContent(Snapshot(), {}), {}, self._size)
+        self._died = self._forget
+        self.state: State | Alarm = make_state(StateContent(Snapshot(), {}), ())
 
-    def declare(self, setting: S) -> None:
-        """Take *setting* in, and give it the index that it has in every state from now on.
+    def declare(self, draft: Declaration, install: Callable[[Declaration], object]) -> None:
+        """Take a setting in.
+
+        Args:
+            draft: Its declaration, so far without an index and a place in states.
+            install: Called with the declaration, before anybody can find it.
 
         Raises:
-            InvalidSetting: Another living setting has the name, and was not declared at the same
-                line of the same file.
+            InvalidSetting: Another living setting has the name, and was not declared by an earlier
+                execution of the same code.
         """
         with self._lock:
-            self._check_name(setting)
-            # Before anybody can find the setting, such as a client in another thread.
-            setting.index = index = self._size
-            self._size += PLACES
-            self._names[setting.name] = self._settings[index] = ref(setting, self._noticed)
+            self._check_name(draft)
+            declaration = replace(draft, index=next(self._indexes), place=self._make_room(draft))
+            install(declaration)
+            reference = _Reference(declaration, self._died)
+            reference.place = declaration.place
+            self._settings[declaration.index] = self._names[declaration.name] = reference
+            self._occupied[declaration.place] = reference
             self._revise()
-            state_of(self.state).extend([None, None, setting.default_value])
             main = self.main
         if main is not None:
             main.setting_declared()
 
-    def _revise(self, _died: object = None) -> None:
-        # Also called by the collector, anywhere: it must not take the lock.
+    def _make_room(self, draft: Declaration) -> int:
+        """Return a setting's place, after putting its default there in the published state.
+
+        Two settings never share a place in one state: the place of a dropped setting is given to
+        another one only while no state but the published one is left, in which it is written anew.
+        While others are left, which pins and reads may hold, a place is taken that none of them has.
+        """
+        state = state_of(self.state)
+        self._former = [content for content in self._former if content() is not None]
+        if not self._former:
+            self._longest = len(state)
+        place = self._freed(state) or self._longest
+        state.extend([None] * (place + PLACES - len(state)))
+        state[place : place + PLACES] = [None, None, draft.default_value]
+        self._longest = max(self._longest, len(state))
+        return place
+
+    def _freed(self, state: State) -> int | None:
+        """Return a place of the published state that nobody has any more, if it may be used."""
+        while self._free and not self._former:
+            reference = self._free.pop()
+            # Another setting may have got the place already, after a shorter state was published.
+            is_last = self._occupied.get(reference.place) is reference
+            if is_last and reference.place < len(state):
+                return reference.place
+        return None
+
+    def _forget(self, reference: _Reference) -> None:
+        # Called where the last use of a setting ends, in any thread: it must not take the lock.
+        self._free.append(reference)
+        self._revise()
+
+    def _revise(self) -> None:
         self.revision = next(self._revisions)
 
-    def _check_name(self, setting: S) -> None:
-        other = self._living(setting.name)
-        if other is None or other.location == setting.location:
+    def _check_name(self, draft: Declaration) -> None:
+        other = self._living(draft.name)
+        if other is None or other.location.may_be_replaced_by(draft.location):
             return
-        del other
-        # What was dropped may only wait for the collector, since a setting and its get know
-        # each other.
-        gc.collect()
-        other = self._living(setting.name)
-        if other is not None:
-            raise InvalidSetting(
-                f"setting {setting.name!r} is declared twice, at {other.location} and at"
-                f" {setting.location}: give one of them another name, or import the other"
-            )
+        first, second = str(other.location), str(draft.location)
+        where = f"at {first} and at {second}" if first != second else f"by one line, {first}"
+        raise InvalidSetting(
+            f"setting {draft.name!r} is declared twice, {where}: give one of them another name, or"
+            " declare it once and use that"
+        )
 
-    def _living(self, name: str) -> S | None:
+    def _living(self, name: str) -> Declaration | None:
         reference = self._names.get(name)
         return None if reference is None else reference()
 
-    def find(self, name: str) -> S:
+    def find(self, name: str) -> Declaration:
         """Return the living setting declared under *name*.
 
         Raises:
             UnknownSetting: There is none.
         """
-        setting = self._living(name)
-        if setting is None:
+        declaration = self._living(name)
+        if declaration is None:
             raise UnknownSetting(
                 f"no living setting is called {name!r}: import the module that declares it"
             )
-        return setting
+        return declaration
+
+    def setting_of(self, declaration: Declaration) -> Any:
+        """Return the one `Setting` of *declaration*, made anew if only its `get` is in use."""
+        attached = declaration.attached
+        with self._lock:
+            return attached.setting() or attached.make(declaration)
 
     def declare_later(self, declare: Callable[[], None]) -> None:
         """Call *declare*, which declares what could not be yet, before the settings are listed."""
         self._later.append(declare)
 
-    def declared(self) -> list[S]:
+    def declared(self) -> list[Declaration]:
         """Return the living settings to declare, one for each name, in order of declaration.
 
         Raises:
@@ -189,10 +242,10 @@ class Registry(Generic[S]):
         if errors:
             raise errors[0]
 
-    def readable(self) -> dict[int, S]:
+    def readable(self) -> dict[int, Declaration]:
         """Return all living settings by index: also those that a reload has replaced."""
         with self._lock:
-            # A copy: the collector may run, and settings die, while this walks through them.
+            # A copy: settings may die while this walks through them.
             found = {index: reference() for index, reference in self._settings.copy().items()}
             for index in [index for index, setting in found.items() if setting is None]:
                 del self._settings[index]
@@ -216,14 +269,17 @@ class Registry(Generic[S]):
                 self._show(next_state(state_of(self.state), published, replaced))
 
     def _replaced(self, former: Snapshot, snapshot: Snapshot) -> dict[int, RuleSet[Any]] | None:
-        """Return the rule sets of *snapshot* that *former* lacks; `None` if more is different."""
+        """Return the rule sets that *former* lacks, by place; `None` if more is different."""
         before, now = former.rule_sets, snapshot.rule_sets
         if self._shown_revision != self.revision:
             return None
         if before is now:
             return {}
         replaced = {index: one for index, one in now.items() if before.get(index) is not one}
-        return replaced if before.keys() <= now.keys() else None
+        if not before.keys() <= now.keys():
+            return None
+        settings = self._settings
+        return {settings[index].place: one for index, one in replaced.items() if index in settings}
 
     def republish(self, change: Callable[[Snapshot], Snapshot]) -> None:
         """Make what *change* returns for the published snapshot what is read from now on."""
@@ -246,10 +302,13 @@ class Registry(Generic[S]):
 
     def _assign(self, content: StateContent) -> None:
         revision = self.revision
-        self._show(make_state(content, self.readable(), self._size))
+        self._show(make_state(content, self.readable().values()))
         self._shown_revision = revision
 
     def _show(self, state: State) -> None:
+        self._former.append(ref(state_of(self.state)[0]))
+        self._former = [content for content in self._former if content() is not None]
+        self._longest = max(self._longest, len(state))
         self.state = state if self._note is None else RecordedState(state, self._note)
 
     @contextmanager
@@ -267,7 +326,8 @@ class Registry(Generic[S]):
     def _record(self, note: Callable[[State, int], object] | None) -> None:
         with self._lock:
             self._note = note
-            self._assign(self.state[0])
+            content: StateContent = self.state[0]
+            self._assign(replace(content))
 
     @property
     def main(self) -> MainClient | None:
@@ -293,7 +353,7 @@ class Registry(Generic[S]):
             if self.main is client:
                 self._main = None
 
-    def outdated(self, setting: S) -> None:
+    def outdated(self, setting: Declaration) -> None:
         """Ask the main client, if any, to query *setting* afresh."""
         self._revise()
         main = self.main
@@ -306,21 +366,21 @@ class Registry(Generic[S]):
         view, state = self.view.get(), self._published()
         if isinstance(view, Overlay):
             base = view.state
-            view = Overlay(lambda: base, view.values)
+            view = Overlay(lambda: base, view.overridden)
         with self._viewing(view or state):
             yield
 
     @contextmanager
-    def overridden(self, index: int, value: Any) -> Iterator[None]:
-        """Read *value* from the setting with *index* until the block ends, in this task only."""
+    def overridden(self, setting: Declaration, value: Any) -> Iterator[None]:
+        """Read *value* from *setting* until the block ends, in this task only."""
         view = self.view.get()
         if isinstance(view, Overlay):
-            over = Overlay(lambda: view.state, {**view.values, index: value})
+            over = Overlay(lambda: view.state, (*view.overridden, (setting, value)))
         elif view is not None:
             base = state_of(view)
-            over = Overlay(lambda: base, {index: value})
+            over = Overlay(lambda: base, [(setting, value)])
         else:
-            over = Overlay(self._published, {index: value})
+            over = Overlay(self._published, [(setting, value)])
         with self._viewing(over):
             yield
 
@@ -371,8 +431,3 @@ def pinned() -> Any:
     Tasks that are started inside inherit it; others go on to see each update.
     """
     return DEFAULT.pinned()
-
-
-def find(name: str) -> Any:
-    """Return the living setting of that name in the registry of the process; for unpickling."""
-    return DEFAULT.find(name)

@@ -20,7 +20,7 @@ from heksher.settings import registry as registries
 if TYPE_CHECKING:
     import os
 
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.declaration import Declaration
     from heksher.settings.registry import Registry
     from heksher.settings.rules import RuleSet
     from heksher.wire import QueriedSetting
@@ -80,7 +80,7 @@ def _published(registry: Registry) -> dict[str, dict[str, Any]]:
     }
 
 
-def _exported(setting: DeclaredSetting, rule_set: RuleSet[Any]) -> dict[str, Any]:
+def _exported(setting: Declaration, rule_set: RuleSet[Any]) -> dict[str, Any]:
     encode = setting.decoder.encode
     return {
         "default_value": encode(rule_set.default),

@@ -14,7 +14,7 @@ from heksher.settings.values import Rejected
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.declaration import Declaration
     from heksher.settings.registry import Registry
     from heksher.settings.values import Coercion
     from heksher.wire import QueriedSetting
@@ -32,7 +32,7 @@ class ProductionValue:
         sources: The rules that it is of; `None` is the service's default.
     """
 
-    setting: DeclaredSetting
+    setting: Declaration
     value: Any
     sources: tuple[int | None, ...]
 
@@ -93,13 +93,13 @@ class ProductionValues:
         found = [one for one in in_turns if one is not None]
         return list(islice(found, most)), max(0, len(found) - most)
 
-    def _of(self, setting: DeclaredSetting) -> list[ProductionValue]:
+    def _of(self, setting: Declaration) -> list[ProductionValue]:
         known = self._values.get(setting.index)
         if known is None:
             known = self._values[setting.index] = list(self._decoded(setting))
         return known
 
-    def _decoded(self, setting: DeclaredSetting) -> Iterator[ProductionValue]:
+    def _decoded(self, setting: Declaration) -> Iterator[ProductionValue]:
         """Yield the values other than the declared default, which tests have met already."""
         queried = self._settings.get(setting.name) or self._settings.get(setting.alias or "")
         if queried is None:
@@ -126,5 +126,5 @@ class ProductionValues:
             else:
                 yield one
 
-    def _reject(self, setting: DeclaredSetting, source: int | None, reason: str) -> None:
+    def _reject(self, setting: Declaration, source: int | None, reason: str) -> None:
         self.rejected.append(f"{setting.name}, {_in_words((source,))}: {reason}")

@@ -1,0 +1,50 @@
+"""Give a declared setting its `get`; `reading` generates the source of it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from heksher.settings.context import ABSENT
+from heksher.settings.reading import execute, reader_code, unexpected_argument
+from heksher.settings.state import fill_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from heksher.settings.declaration import Declaration
+
+
+def make_get(declaration: Declaration) -> Any:
+    """Return the `get` of a declared setting."""
+    registry, features = declaration.registry, declaration.configurable_features
+    make = registry.readers.get(features)
+    if make is None:
+        names = {
+            "øregistry": registry,
+            "øfill": fill_in,
+            "ølate": _late,
+            "øunexpected": unexpected_argument,
+        }
+        # One for all threads.
+        make = registry.readers.setdefault(features, execute(reader_code(features), names))
+    qualname = f"Setting({declaration.name!r}).get"
+    get = make(declaration, declaration.place, qualname)
+    get.__name__ = "get"
+    get.__qualname__ = qualname
+    get.__doc__ = f"Return the value of setting {declaration.name!r} for a context."
+    return get
+
+
+def _late(declaration: Declaration) -> Callable[..., Any]:
+    """Return what reads *declaration* from a pinned state that is older than it."""
+    return partial(_read_late, declaration)
+
+
+def _read_late(declaration: Declaration, *values: Any) -> Any:
+    registry = declaration.registry
+    view = registry.view.get() or registry.state
+    if any(value is ABSENT for value in values):
+        return fill_in(view, declaration)(*values)
+    overrides = getattr(view, "values", {})
+    return overrides.get(declaration.place, declaration.default_value)
