@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from weakref import ref
 
 from heksher.exceptions import ClientStateError, InvalidSetting, UnknownSetting, UsageError
+from heksher.settings.context import Scope
 from heksher.settings.declaration import Declaration
 from heksher.settings.state import (
     PLACES,
@@ -23,11 +24,13 @@ from heksher.settings.state import (
     View,
     make_state,
     next_state,
+    settled,
     state_of,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from heksher.settings.context import DefaultSource
     from heksher.settings.rules import RuleSet
@@ -360,39 +363,31 @@ class Registry:
         if main is not None:
             main.setting_outdated(setting)
 
-    @contextmanager
-    def pinned(self) -> Iterator[None]:
+    def pinned(self) -> Scope:
         """Read everything from one state until the block ends; see `heksher.pinned`."""
-        view, state = self.view.get(), self._published()
-        if isinstance(view, Overlay):
-            base = view.state
-            view = Overlay(lambda: base, view.overridden)
-        with self._viewing(view or state):
-            yield
+        return Scope(self.view, lambda: self._viewed(self._pinned_view()))
 
-    @contextmanager
-    def overridden(self, setting: Declaration, value: Any) -> Iterator[None]:
+    def overridden(self, setting: Declaration, value: Any) -> Scope:
         """Read *value* from *setting* until the block ends, in this task only."""
+        return Scope(self.view, lambda: self._viewed(self._override(setting, value)))
+
+    def _pinned_view(self) -> View:
+        view, state = self.view.get(), self._published()
+        return state if view is None else settled(view)
+
+    def _override(self, setting: Declaration, value: Any) -> View:
         view = self.view.get()
         if isinstance(view, Overlay):
-            over = Overlay(lambda: view.state, (*view.overridden, (setting, value)))
-        elif view is not None:
-            base = state_of(view)
-            over = Overlay(lambda: base, [(setting, value)])
-        else:
-            over = Overlay(self._published, [(setting, value)])
-        with self._viewing(over):
-            yield
+            return Overlay(lambda: view.state, (*view.overridden, (setting, value)))
+        if view is None:
+            return Overlay(self._published, [(setting, value)])
+        base = state_of(view)
+        return Overlay(lambda: base, [(setting, value)])
 
-    @contextmanager
-    def _viewing(self, view: View) -> Iterator[None]:
+    def _viewed(self, view: View) -> View:
         # Stays so: a task that was started inside keeps the view for as long as it lives.
         self.viewed = True
-        token = self.view.set(view)
-        try:
-            yield
-        finally:
-            self.view.reset(token)
+        return view
 
     def _published(self) -> State:
         """Return the published state, after setting off the alarm that may lie over it."""
@@ -425,9 +420,10 @@ DEFAULT: Registry = Registry()
 """The registry of all settings and clients that are not told another."""
 
 
-def pinned() -> Any:
+def pinned() -> AbstractContextManager[None]:
     """Read all settings from one published state until the `with` block ends.
 
-    Tasks that are started inside inherit it; others go on to see each update.
+    Tasks that are started inside inherit it; others go on to see each update. A block that is left
+    in another context than it was entered in changes nothing there.
     """
     return DEFAULT.pinned()
