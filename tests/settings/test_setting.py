@@ -31,6 +31,7 @@ from heksher import (
     MissingContextFeature,
     Resolution,
     Setting,
+    SettingsModel,
     UnknownSetting,
     UsageError,
     bind_context,
@@ -196,6 +197,58 @@ def test_type_given_twice_is_an_error(registry: Registry) -> None:
 def test_type_left_out_is_an_error(registry: Registry) -> None:
     with pytest.raises(InvalidSetting, match=r"'a' has no type: write Setting\[int\]"):
         Setting("a", configurable_features=["user"], default_value=1, registry=registry)
+
+
+@pytest.mark.parametrize("method", ["get", "explain"])
+def test_subclass_that_overrides_what_is_generated_is_refused(method: str) -> None:
+    mixin = type("Mixin", (), {method: lambda self: 5})
+
+    for bases, namespace in [((Setting,), {method: lambda self: 5}), ((mixin, Setting), {})]:
+        with pytest.raises(InvalidSetting, match=rf"Own overrides {method}\(\), .* another name"):
+            type("Own", bases, namespace)
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_name_that_no_path_of_a_url_can_hold_is_refused(name: str, registry: Registry) -> None:
+    with pytest.raises(InvalidSetting, match="no URL can hold it"):
+        ttl(registry, name)
+    with pytest.raises(InvalidSetting, match="no URL can hold it"):
+        ttl(registry, alias=name)
+
+
+def test_error_of_a_defaults_function_reaches_the_caller_after_one_call(
+    registry: Registry,
+) -> None:
+    class Model(SettingsModel, prefix="m", context=["user"], registry=registry):
+        a: int = 1
+
+    setting, calls = ttl(registry), []
+
+    def fail() -> str:
+        calls.append(1)
+        raise IndexError("mine")
+
+    set_default(registry, user=fail)
+    for read in (setting.get, setting.explain, Model.get, lambda: Model.settings["a"].get()):
+        with pytest.raises(IndexError, match="mine") as caught:
+            read()
+        assert caught.value.__context__ is None
+
+    assert len(calls) == 4
+
+
+def test_validators_that_threads_add_at_once_are_all_kept(
+    fast_switching: None, registry: Registry
+) -> None:
+    setting = ttl(registry)
+
+    def add() -> None:
+        for _ in range(200):
+            setting.add_validator(lambda value, rule, setting: value)
+
+    run_all(*[add] * 4)
+
+    assert len(declaration_of(setting).validators) == 800
 
 
 def test_name_of_a_dropped_setting_is_free_again(registry: Registry) -> None:
