@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from heksher.settings.context import ABSENT
+from heksher.settings.observing import read_observed
 from heksher.settings.reading import execute, reader_code, unexpected_argument
 from heksher.settings.state import fill_in
 
@@ -23,7 +24,7 @@ def make_get(declaration: Declaration) -> Any:
         names = {
             "øregistry": registry,
             "øfill": fill_in,
-            "ølate": _late,
+            "øaside": _aside,
             "øunexpected": unexpected_argument,
         }
         # One for all threads.
@@ -36,15 +37,12 @@ def make_get(declaration: Declaration) -> Any:
     return get
 
 
-def _late(declaration: Declaration) -> Callable[..., Any]:
-    """Return what reads *declaration* from a pinned state that is older than it."""
-    return partial(_read_late, declaration)
+def _aside(declaration: Declaration) -> Callable[..., Any]:
+    """Return what reads a setting that is observed, or later than the state that is pinned."""
+    return partial(_read_aside, declaration)
 
 
-def _read_late(declaration: Declaration, *values: Any) -> Any:
-    registry = declaration.registry
-    view = registry.view.get() or registry.state
-    if any(value is ABSENT for value in values):
-        return fill_in(view, declaration)(*values)
-    overrides = getattr(view, "values", {})
-    return overrides.get(declaration.place, declaration.default_value)
+def _read_aside(declaration: Declaration, *values: Any) -> Any:
+    named = zip(declaration.configurable_features, values, strict=True)
+    given = {name: value for name, value in named if value is not ABSENT}
+    return read_observed(declaration, given).value

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from heksher.exceptions import InvalidSetting
 from heksher.settings.checks import check_configurable_features
 from heksher.settings.comparing import identical
-from heksher.settings.context import ABSENT
+from heksher.settings.context import ABSENT, Scope
 from heksher.settings.model_fields import SettingField, setting_fields
 from heksher.settings.model_instances import Instances, is_key
 from heksher.settings.model_reading import model_reader_factory
@@ -100,7 +100,7 @@ class ModelPlan:
     def _read_late(self, *values: Any) -> tuple[Any, ...]:
         """Return the values from a pinned state that is older than the model."""
         given = self._given(values)
-        with self.registry.pinned():
+        with Scope(self.registry.view, self.registry.pinned_view):
             return tuple([setting.get(**given) for setting in self.settings.values()])
 
     def _find(self, key: Any, values: tuple[Any, ...], context: tuple[Any, ...]) -> Any:

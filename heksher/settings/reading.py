@@ -21,7 +21,7 @@ keywords. For the features `environment` and `user`::
                     if øresolve is None:
                         return østate[øplace + 2]
             except IndexError:
-                øresolve = ølate(ødeclaration)
+                øresolve = øaside(ødeclaration)
             return øresolve(environment, user)
         return øget
 
@@ -70,7 +70,7 @@ def reader_source(features: tuple[str, ...]) -> str:
             "                if øresolve is None:",
             "                    return østate[øplace + 2]",
             "        except IndexError:",
-            "            øresolve = ølate(ødeclaration)",
+            "            øresolve = øaside(ødeclaration)",
             f"        return øresolve({', '.join(variables)})",
             "    return øget",
         ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from itertools import count
@@ -13,11 +12,11 @@ from weakref import ref
 from heksher.exceptions import ClientStateError, InvalidSetting, UnknownSetting, UsageError
 from heksher.settings.context import Scope
 from heksher.settings.declaration import Declaration
+from heksher.settings.places import Places, Reference
 from heksher.settings.state import (
-    PLACES,
+    ASIDE,
     Alarm,
     Overlay,
-    RecordedState,
     Snapshot,
     State,
     StateContent,
@@ -29,7 +28,7 @@ from heksher.settings.state import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from heksher.settings.context import DefaultSource
@@ -46,14 +45,6 @@ class MainClient(Protocol):
         """A setting's published values are no longer what it wants: query it afresh."""
 
 
-class _Reference(ref[Declaration]):
-    """A weak reference to a declaration that still knows the place when that is free."""
-
-    __slots__ = ("place",)
-
-    place: int
-
-
 class Registry:
     """The settings of a process, held weakly, and their published state.
 
@@ -66,27 +57,28 @@ class Registry:
             overrides on top of one.
         readers: What makes the settings' `get`, by their features; see `reading`.
         look: What readers ask for the view.
-        viewed: Whether any task or thread ever had a view; until then readers need not ask.
+        observers: Who is told of reads.
+        viewed: Whether any task or thread ever had a view, or reads are observed; until then
+            readers need not ask.
         revision: Another number whenever a setting was declared, died, or became outdated.
     """
 
     __slots__ = (
         "__weakref__",
         "_died",
-        "_former",
-        "_free",
+        "_has_views",
         "_indexes",
         "_later",
         "_lock",
-        "_longest",
         "_main",
         "_names",
-        "_note",
-        "_occupied",
+        "_observers",
+        "_places",
         "_revisions",
         "_settings",
         "_shown_revision",
         "look",
+        "observers",
         "readers",
         "revision",
         "state",
@@ -97,18 +89,17 @@ class Registry:
     def __init__(self) -> None:
         self.view: ContextVar[View | None] = ContextVar("heksher.view", default=None)
         self.look: Callable[[], Any] = self.view.get
+        self.observers: tuple[Callable[[Any], object], ...] = ()
         self.readers: dict[tuple[str, ...], Callable[..., Any]] = {}
         self.viewed = False
         self._lock = RLock()
-        self._names: dict[str, _Reference] = {}
-        self._settings: dict[int, _Reference] = {}
-        self._occupied: dict[int, _Reference] = {}
-        self._free: list[_Reference] = []
-        self._former: list[ref[StateContent]] = []
-        self._longest = PLACES
+        self._names: dict[str, Reference] = {}
+        self._settings: dict[int, Reference] = {}
+        self._places = Places()
         self._later: list[Callable[[], None]] = []
         self._main: ref[MainClient] | None = None
-        self._note: Callable[[State, int], object] | None = None
+        self._observers: dict[object, Callable[[Any], object]] = {}
+        self._has_views = False
         # Numbers are taken from them at once, whatever threads do; adding one to a number is not.
         self._indexes = count(1)
         self._revisions = count(1)
@@ -130,47 +121,19 @@ class Registry:
         """
         with self._lock:
             self._check_name(draft)
-            declaration = replace(draft, index=next(self._indexes), place=self._make_room(draft))
+            place = self._places.find(state_of(self.state), draft.default_value)
+            declaration = replace(draft, index=next(self._indexes), place=place)
             install(declaration)
-            reference = _Reference(declaration, self._died)
-            reference.place = declaration.place
+            reference = self._places.occupy(declaration, self._died)
             self._settings[declaration.index] = self._names[declaration.name] = reference
-            self._occupied[declaration.place] = reference
             self._revise()
             main = self.main
         if main is not None:
             main.setting_declared()
 
-    def _make_room(self, draft: Declaration) -> int:
-        """Return a setting's place, after putting its default there in the published state.
-
-        Two settings never share a place in one state: the place of a dropped setting is given to
-        another one only while no state but the published one is left, in which it is written anew.
-        While others are left, which pins and reads may hold, a place is taken that none of them has.
-        """
-        state = state_of(self.state)
-        self._former = [content for content in self._former if content() is not None]
-        if not self._former:
-            self._longest = len(state)
-        place = self._freed(state) or self._longest
-        state.extend([None] * (place + PLACES - len(state)))
-        state[place : place + PLACES] = [None, None, draft.default_value]
-        self._longest = max(self._longest, len(state))
-        return place
-
-    def _freed(self, state: State) -> int | None:
-        """Return a place of the published state that nobody has any more, if it may be used."""
-        while self._free and not self._former:
-            reference = self._free.pop()
-            # Another setting may have got the place already, after a shorter state was published.
-            is_last = self._occupied.get(reference.place) is reference
-            if is_last and reference.place < len(state):
-                return reference.place
-        return None
-
-    def _forget(self, reference: _Reference) -> None:
+    def _forget(self, reference: Reference) -> None:
         # Called where the last use of a setting ends, in any thread: it must not take the lock.
-        self._free.append(reference)
+        self._places.free(reference)
         self._revise()
 
     def _revise(self) -> None:
@@ -309,28 +272,31 @@ class Registry:
         self._shown_revision = revision
 
     def _show(self, state: State) -> None:
-        self._former.append(ref(state_of(self.state)[0]))
-        self._former = [content for content in self._former if content() is not None]
-        self._longest = max(self._longest, len(state))
-        self.state = state if self._note is None else RecordedState(state, self._note)
+        self._places.follow(state_of(self.state), state)
+        self.state = state
 
-    @contextmanager
-    def recorded(self, note: Callable[[State, int], object]) -> Iterator[None]:
-        """Call *note* with the state and the setting's index at each read, until the block ends.
-
-        Reads are slower meanwhile, in all threads; for test runs.
-        """
-        self._record(note)
-        try:
-            yield
-        finally:
-            self._record(None)
-
-    def _record(self, note: Callable[[State, int], object] | None) -> None:
+    def observe(self, observer: Callable[[Any], object]) -> Callable[[], None]:
+        """Have *observer* told of reads; return a function that ends that. See `observing`."""
+        ticket = object()
         with self._lock:
-            self._note = note
-            content: StateContent = self.state[0]
-            self._assign(replace(content))
+            self._observers[ticket] = observer
+            self._look_again()
+        return lambda: self._unobserve(ticket)
+
+    def _unobserve(self, ticket: object) -> None:
+        with self._lock:
+            self._observers.pop(ticket, None)
+            self._look_again()
+
+    def _look_again(self) -> None:
+        """Have readers find what there is to find now, and ask for it only if there is any."""
+        self.observers = tuple(self._observers.values())
+        if self.observers:
+            self.look = lambda: ASIDE
+            self.viewed = True
+        else:
+            self.look = self.view.get
+            self.viewed = self._has_views
 
     @property
     def main(self) -> MainClient | None:
@@ -365,13 +331,14 @@ class Registry:
 
     def pinned(self) -> Scope:
         """Read everything from one state until the block ends; see `heksher.pinned`."""
-        return Scope(self.view, lambda: self._viewed(self._pinned_view()))
+        return Scope(self.view, lambda: self._viewed(self.pinned_view()))
 
     def overridden(self, setting: Declaration, value: Any) -> Scope:
         """Read *value* from *setting* until the block ends, in this task only."""
         return Scope(self.view, lambda: self._viewed(self._override(setting, value)))
 
-    def _pinned_view(self) -> View:
+    def pinned_view(self) -> View:
+        """Return what the current task or thread reads, as it is now."""
         view, state = self.view.get(), self._published()
         return state if view is None else settled(view)
 
@@ -385,8 +352,10 @@ class Registry:
         return Overlay(lambda: base, [(setting, value)])
 
     def _viewed(self, view: View) -> View:
-        # Stays so: a task that was started inside keeps the view for as long as it lives.
-        self.viewed = True
+        if not self._has_views:
+            with self._lock:
+                # Stays so: a task that was started inside keeps the view for as long as it lives.
+                self._has_views = self.viewed = True
         return view
 
     def _published(self) -> State:

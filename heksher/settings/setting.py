@@ -40,10 +40,10 @@ from heksher.settings.checks import (
 )
 from heksher.settings.context import ABSENT
 from heksher.settings.declaration import UNDECLARED, Declaration
-from heksher.settings.explaining import explain
 from heksher.settings.getting import make_get
 from heksher.settings.listening import Attached
 from heksher.settings.location import Location, declaring_frame, location_of
+from heksher.settings.observing import read_observed
 from heksher.settings.subscript import SubscriptedSetting
 from heksher.settings.values import Rejected
 
@@ -361,7 +361,8 @@ class Setting(Generic[T, P]):
         declaration = self._declaration
         if args or not self._is_declared or kwargs.keys() - set(declaration.configurable_features):
             self.get(*args, **kwargs)
-        return explain(declaration, declaration.registry, kwargs)
+        resolution: Resolution[T] = read_observed(declaration, dict(kwargs)).resolution
+        return resolution
 
     def add_validator(self, validator: Callable[[T, Any, Any], T]) -> Callable[[T, Any, Any], T]:
         """Add a check of rule values and of the service's default; usable as a decorator.

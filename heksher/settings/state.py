@@ -137,28 +137,11 @@ class Alarm:
         return self.state[place]
 
 
-class RecordedState(list[Any]):
-    """A state that tells which settings are read; see `Registry.recorded`.
-
-    Args:
-        state: What is read.
-        note: Called with this and a setting's index, at each read.
-    """
-
-    __slots__ = ("_note",)
-
-    def __init__(self, state: State, note: Callable[[State, int], object]) -> None:
-        super().__init__(state)
-        self._note = note
-
-    def __getitem__(self, place: Any) -> Any:
-        found = super().__getitem__(place)
-        if place:
-            self._note(self, place - place % PLACES)
-        return found
-
-
 View: TypeAlias = "State | Overlay | Alarm"
+
+
+ASIDE: Final[tuple[Any, ...]] = (None,)
+"""What readers are given while reads are observed: too short for all settings; see `observing`."""
 
 
 def state_of(view: View) -> State:
