@@ -7,24 +7,19 @@ there.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, overload
+from collections.abc import Callable, Collection
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, Final, Generic, Self, TypeVar, overload
 from unittest.mock import AsyncMock, MagicMock
 
 from heksher.clients.notifying import ChangeListeners
 from heksher.exceptions import UnknownSetting
 from heksher.settings import registry as registries
-from heksher.settings.context import default_source
-from heksher.settings.setting import declaration_of
+from heksher.settings.context import DefaultSource, default_source
+from heksher.settings.registry import Registry
+from heksher.settings.setting import Setting, declaration_of
 from heksher.settings.stubbing import FormerRules, Rule, Stubs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-    from contextvars import ContextVar
-    from types import TracebackType
-
-    from heksher.settings.context import DefaultSource
-    from heksher.settings.registry import Registry
-    from heksher.settings.setting import Setting
 
 __all__ = ["AsyncStubHeksherClient", "Rule", "StubHeksherClient", "SyncStubHeksherClient"]
 

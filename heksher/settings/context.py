@@ -6,15 +6,13 @@ Given in the call, else bound by `bind_context`, else the client's default.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ContextDecorator, suppress
 from contextvars import Context, ContextVar, Token
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from heksher.exceptions import InvalidContext, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 FeatureDefault: TypeAlias = "str | ContextVar[str] | Callable[[], str | None]"
 """What a client's default for a context feature may be."""

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic_core import to_jsonable_python
 
 from heksher.settings.context import ABSENT, NO_DEFAULT, bound_features, read_default
-from heksher.settings.rules import Origin, in_order
-from heksher.settings.state import Overlay, rule_set_in
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from heksher.settings.declaration import Declaration
-    from heksher.settings.rules import CompiledRule, Condition, Rejection
-    from heksher.settings.state import Source, State, StateContent
-    from heksher.settings.values import Coercion
+from heksher.settings.declaration import Declaration
+from heksher.settings.rules import CompiledRule, Condition, Origin, Rejection, in_order
+from heksher.settings.state import Overlay, Source, State, StateContent, rule_set_in
+from heksher.settings.values import Coercion
 
 T_co = TypeVar("T_co", covariant=True)
 

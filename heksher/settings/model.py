@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from inspect import get_annotations
 from threading import RLock
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 from pydantic import (
     BaseModel,
     ConfigDict,
+    GetCoreSchemaHandler,
     PydanticSchemaGenerationError,
     PydanticUndefinedAnnotation,
 )
+from pydantic_core import CoreSchema
 
 from heksher.exceptions import (
     InvalidSetting,
@@ -25,16 +28,8 @@ from heksher.settings import registry as registries
 from heksher.settings.location import declaring_frame, location_of
 from heksher.settings.model_fields import OWN_ATTRIBUTES, check_field_name
 from heksher.settings.model_plan import ModelDeclaration, ModelPlan, plan_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from contextlib import AbstractContextManager
-
-    from pydantic import GetCoreSchemaHandler
-    from pydantic_core import CoreSchema
-
-    from heksher.settings.registry import Registry
-    from heksher.settings.setting import Setting
+from heksher.settings.registry import Registry
+from heksher.settings.setting import Setting
 
 M = TypeVar("M", bound="SettingsModel")
 

@@ -10,15 +10,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from heksher.exceptions import UsageError
 from heksher.settings import registry as registries
+from heksher.settings.declaration import Declaration
 from heksher.settings.explaining import Read
 from heksher.settings.registry import Registry
-
-if TYPE_CHECKING:
-    from heksher.settings.declaration import Declaration
 
 logger: Final = logging.getLogger("heksher")
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import replace
 from itertools import count
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from weakref import ref
 
 from heksher.exceptions import ClientStateError, InvalidSetting, UnknownSetting, UsageError
-from heksher.settings.context import Scope
+from heksher.settings.context import DefaultSource, Scope
 from heksher.settings.declaration import Declaration
 from heksher.settings.places import Places, Reference
+from heksher.settings.rules import RuleSet
 from heksher.settings.state import (
     ASIDE,
     Alarm,
@@ -26,13 +29,6 @@ from heksher.settings.state import (
     settled,
     state_of,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from contextlib import AbstractContextManager
-
-    from heksher.settings.context import DefaultSource
-    from heksher.settings.rules import RuleSet
 
 
 class MainClient(Protocol):

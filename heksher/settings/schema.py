@@ -10,23 +10,18 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from types import ModuleType
+from typing import Any, Final
 
 from heksher.exceptions import UnknownSetting
 from heksher.settings import registry as registries
-from heksher.settings.values import check_json
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from types import ModuleType
-
-    from heksher.settings.declaration import Declaration
-    from heksher.settings.registry import Registry
-    from heksher.settings.setting import Setting
-    from heksher.settings.type_schemas import Schema
-    from heksher.settings.values import Json
-
+from heksher.settings.declaration import Declaration
+from heksher.settings.registry import Registry
+from heksher.settings.setting import Setting
+from heksher.settings.type_schemas import Schema
+from heksher.settings.values import Json, check_json
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 """The version of JSON Schema that is written."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from inspect import getattr_static
 from typing import (
@@ -40,22 +42,16 @@ from heksher.settings.checks import (
 )
 from heksher.settings.context import ABSENT
 from heksher.settings.declaration import UNDECLARED, Declaration
+from heksher.settings.explaining import Resolution
 from heksher.settings.getting import make_get
 from heksher.settings.listening import Attached
 from heksher.settings.location import Location, declaring_frame, location_of
 from heksher.settings.observing import read_observed
+from heksher.settings.registry import Registry
+from heksher.settings.rules import Rule
+from heksher.settings.setting_type import SettingType
 from heksher.settings.subscript import SubscriptedSetting
-from heksher.settings.values import Rejected
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from contextlib import AbstractContextManager
-
-    from heksher.settings.explaining import Resolution
-    from heksher.settings.registry import Registry
-    from heksher.settings.rules import Rule
-    from heksher.settings.setting_type import SettingType
-    from heksher.settings.values import Coercion, Decoder, Json
+from heksher.settings.values import Coercion, Decoder, Json, Rejected
 
 _UNNAMED: Final = "(named by its attribute)"
 _NAMELESS: Final = (

@@ -10,20 +10,17 @@ it can come from `export_snapshot` in a running program, or from the service its
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from heksher import wire
 from heksher.exceptions import UsageError
 from heksher.settings import registry as registries
-
-if TYPE_CHECKING:
-    import os
-
-    from heksher.settings.declaration import Declaration
-    from heksher.settings.registry import Registry
-    from heksher.settings.rules import RuleSet
-    from heksher.wire import QueriedSetting
+from heksher.settings.declaration import Declaration
+from heksher.settings.registry import Registry
+from heksher.settings.rules import RuleSet
+from heksher.wire import QueriedSetting
 
 
 def export_snapshot(

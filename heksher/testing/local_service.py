@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Self
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Final, Self
 from urllib.parse import quote
 
 import httpx
@@ -11,16 +13,10 @@ from heksher.clients.declaring import declaration_body
 from heksher.exceptions import InvalidValue
 from heksher.server import MISSING_EXTRA, create_app
 from heksher.settings.checks import check_value
-from heksher.settings.setting import declaration_of
+from heksher.settings.setting import Setting, declaration_of
 from heksher.settings.values import Rejected
 from heksher.testing.failures import Failure, Failures
 from heksher.testing.loop_thread import LoopThread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from types import TracebackType
-
-    from heksher.settings.setting import Setting
 
 _IN_PROCESS: Final = "http://heksher.local"
 
