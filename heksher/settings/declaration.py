@@ -72,12 +72,12 @@ class Declaration:
     @property
     def validators(self) -> tuple[Callable[..., Any], ...]:
         """The validators, in the order in which they are called."""
-        return tuple(self.attached.validators)
+        return self.attached.validators
 
     @property
     def listeners(self) -> tuple[tuple[Context, Callable[..., object]], ...]:
         """The listeners, each with the context to run it in."""
-        return self.attached.listeners.entries
+        return self.attached.entries
 
     @property
     def declared_rules(self) -> RuleSet[Any]:

@@ -35,27 +35,35 @@ class Listeners:
         self._entries.pop(ticket, None)
 
 
-class Attached:
-    """What is attached to a declaration after it was made, from any thread.
+class Attached(Listeners):
+    """What is attached to a declaration after it was made, from any thread: its listeners, and more.
 
-    Each change is one operation on a list or a dict, so that none is lost and no lock is needed.
+    Each change is one operation on a dict, so that none is lost and no lock is needed. Dicts that
+    are empty are nothing for the garbage collector to walk through.
 
     Attributes:
-        make: Makes a `Setting` for a declaration.
-        validators: The validators, in the order in which they are called.
-        listeners: The listeners to its changes.
+        kind: The class of its `Setting`.
         setting: Refers weakly to the `Setting`, if there is one.
         get: Refers weakly to its `get`, if there is one.
     """
 
-    __slots__ = ("get", "listeners", "make", "setting", "validators")
+    __slots__ = ("_validators", "get", "kind", "setting")
 
-    def __init__(self, make: Callable[[Any], Any]) -> None:
-        self.make = make
-        self.validators: list[Callable[..., Any]] = []
-        self.listeners = Listeners()
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.kind = kind
+        self._validators: dict[object, Callable[..., Any]] = {}
         self.setting: Callable[[], Any] = _nothing
         self.get: Callable[[], Any] = _nothing
+
+    @property
+    def validators(self) -> tuple[Callable[..., Any], ...]:
+        """The validators, in the order in which they are called."""
+        return tuple(self._validators.copy().values())
+
+    def add_validator(self, validator: Callable[..., Any]) -> None:
+        """Add *validator* after those that are there."""
+        self._validators[object()] = validator
 
 
 def _nothing() -> None: ...

@@ -119,13 +119,20 @@ def location_of(frame: FrameType, *, of_class: bool = False) -> Location:
     )
 
 
+_latest: Body | None = None
+"""What was made last: the many settings of one module share it."""
+
+
 def _body_of(frame: FrameType) -> Body:
+    global _latest
+    latest = _latest
     names = frame.f_globals
     name = str(names.get("__name__"))
     module = sys.modules.get(name)
-    is_imported = module is not None and vars(module) is names
-    return Body(
-        ref(frame.f_code),
-        str(names.get("__file__") or name),
-        ref(module) if module is not None and is_imported else None,
-    )
+    if module is not None and vars(module) is not names:
+        module = None
+    namespace = None if module is None else ref(module)
+    if latest is None or latest.code() is not frame.f_code or latest.namespace != namespace:
+        module_name = str(names.get("__file__") or name)
+        latest = _latest = Body(ref(frame.f_code), module_name, namespace)
+    return latest

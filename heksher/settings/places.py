@@ -46,7 +46,8 @@ class Places:
         self._longest = max(self._longest, len(state))
 
     def _forget_former(self) -> None:
-        self._former = [content for content in self._former if content() is not None]
+        if self._former:
+            self._former = [content for content in self._former if content() is not None]
 
     def find(self, state: State, value: Any) -> int:
         """Return a place for a new setting, whose *value* stands there in *state* from now on.

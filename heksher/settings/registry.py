@@ -167,7 +167,7 @@ class Registry:
         """Return the one `Setting` of *declaration*, made anew if only its `get` is in use."""
         attached = declaration.attached
         with self._lock:
-            return attached.setting() or attached.make(declaration)
+            return attached.setting() or attached.kind._of(declaration)
 
     def declare_later(self, declare: Callable[[], None]) -> None:
         """Call *declare*, which declares what could not be yet, before the settings are listed."""

@@ -224,7 +224,7 @@ class Setting(Generic[T, P]):
             # Given by a model, whose fields may be declared later than the class is.
             location=location or location_of(frame),
             registry=registry,
-            attached=Attached(self._of),
+            attached=Attached(self.__class__),
         )
         if name is None:
             self._declaration = draft
@@ -376,7 +376,7 @@ class Setting(Generic[T, P]):
         """
         declaration = self._declaration
         check_callback(declaration.name, "a validator", validator)
-        declaration.attached.validators.append(validator)
+        declaration.attached.add_validator(validator)
         if self._is_declared:
             declaration.registry.outdated(declaration)
         return validator
@@ -394,7 +394,7 @@ class Setting(Generic[T, P]):
             InvalidSetting: It cannot be called.
         """
         check_callback(self.name, "a listener", listener)
-        return self._declaration.attached.listeners.add(listener)
+        return self._declaration.attached.add(listener)
 
     def override(self, value: T) -> AbstractContextManager[None]:
         """Read *value* until the `with` block ends, in this task or thread only.
