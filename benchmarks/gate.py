@@ -14,14 +14,15 @@ import resource
 import subprocess
 import sys
 from contextlib import ExitStack
+from itertools import combinations, islice
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from growth import reader, run
 from protocol import time_case
-from read_heksher import cases
+from read_heksher import Filled, cases
 from report import base_target, target_of
-from workloads import WORKLOADS
+from workloads import FIVE, THREE, WORKLOADS, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +52,9 @@ INSTRUCTIONS = {
 
 READS = 5_000
 
+SHAPES = 300
+"""How many shapes a process has had before a new setting is read."""
+
 MOST_TURNS = 20
 """After how many turns an import that is too dear is taken for what it is."""
 
@@ -69,6 +73,22 @@ def check_ratio(name: str, case: Case) -> str | None:
     target = target_of(form, WORKLOADS[workload].tiers)
     if target is None:
         target = 2 * base_target(WORKLOADS[workload].tiers) * 3
+    return check_target(name, case, target)
+
+
+def check_history() -> str | None:
+    """Hold a new setting to its target in a process that has had hundreds of other shapes."""
+    masks = [mask for width in (1, 2, 3) for mask in combinations(FIVE, width)]
+    for shape in islice(combinations(masks, 3), SHAPES):
+        Filled(Workload(FIVE, [(dict.fromkeys(mask, "x"), 1) for mask in shape], {}, 1))
+    rules = [({"theme": f"theme{number}"}, number) for number in range(10)]
+    context = {"environment": "production", "user": "user5", "theme": "theme5"}
+    new = Filled(Workload(THREE, rules, context, 5))
+    case = new.case(f"setting.get({new.workload.arguments()})", {"setting": new.setting})
+    return check_target(f"10 rules, after {SHAPES} shapes", case, base_target(1))
+
+
+def check_target(name: str, case: Case, target: float) -> str | None:
     best = float("inf")
     for _ in range(TRIES):
         timed = time_case(case, turns=9)
@@ -168,7 +188,7 @@ def main() -> int:
         for check in checks
         if (failure := check(name, case)) is not None
     ]
-    failures += filter(None, [check_import()])
+    failures += filter(None, [check_history(), check_import()])
     for failure in failures:
         print(failure)
     if "--show" in sys.argv:

@@ -271,21 +271,16 @@ def _arranged(
 
     Returns:
         No positions where a setting is not configurable by one of them; no function where the
-        values are in order. All settings keep the one tuple of positions.
+        values are in order.
     """
     if not set(features) <= set(configurable):
         return None, None
     positions = [configurable.index(feature) for feature in features]
     ascending = sorted(positions)
     if ascending == positions:
-        return _shared(tuple(positions)), None
+        return tuple(positions), None
     order = [positions.index(position) for position in ascending]
-    return _shared(tuple(ascending)), itemgetter(*order)
-
-
-@lru_cache(maxsize=4_096)
-def _shared(positions: tuple[int, ...]) -> tuple[int, ...]:
-    return positions
+    return tuple(ascending), itemgetter(*order)
 
 
 def _rule(rule_id: int, conditions: Sequence[Sequence[str]], raw: Json) -> Rule:
