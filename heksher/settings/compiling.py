@@ -12,8 +12,8 @@ from heksher.settings.rules import (
     CompiledRule,
     Origin,
     Rejection,
-    Rule,
     RuleSet,
+    ServiceRule,
     Tier,
     in_precedence,
 )
@@ -216,7 +216,7 @@ class _Compilation:
         return value
 
     def _coerced(
-        self, value: Any, raw: Json, coercions: Sequence[Coercion], rule: Rule | None
+        self, value: Any, raw: Json, coercions: Sequence[Coercion], rule: ServiceRule | None
     ) -> Any:
         on_coerce = self._setting.on_coerce
         if on_coerce is None:
@@ -224,7 +224,7 @@ class _Compilation:
         called = _called("on_coerce", on_coerce, value, raw, tuple(coercions), rule, self._setting)
         return value if called is value else self._conforming("on_coerce", called)
 
-    def _validated(self, value: Any, rule: Rule | None) -> Any:
+    def _validated(self, value: Any, rule: ServiceRule | None) -> Any:
         for validator in self._setting.validators:
             name = f"validator {getattr(validator, '__name__', type(validator).__name__)}"
             called = _called(name, validator, value, rule, self._setting)
@@ -283,8 +283,8 @@ def _arranged(
     return tuple(ascending), itemgetter(*order)
 
 
-def _rule(rule_id: int, conditions: Sequence[Sequence[str]], raw: Json) -> Rule:
-    return Rule(rule_id, tuple([(one[0], one[1]) for one in conditions]), raw)
+def _rule(rule_id: int, conditions: Sequence[Sequence[str]], raw: Json) -> ServiceRule:
+    return ServiceRule(rule_id, tuple([(one[0], one[1]) for one in conditions]), raw)
 
 
 def _called(name: str, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -44,7 +44,7 @@ class Origin(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ServiceRule:
     """A rule as the service sent it; what validators and `on_coerce` are given.
 
     Attributes:

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from heksher.settings.explaining import Resolution
     from heksher.settings.registry import Registry
-    from heksher.settings.rules import Rule
+    from heksher.settings.rules import ServiceRule
     from heksher.settings.setting_type import SettingType
     from heksher.settings.values import Coercion
 
@@ -79,7 +79,7 @@ def take_coerced(
     coerced: T,
     raw: Any,
     coercions: Sequence[Coercion],
-    rule: Rule | None,
+    rule: ServiceRule | None,
     setting: Setting[T, ...],
 ) -> T:
     """Take what is left of a value that fits in part; what `on_coerce` is by default."""
@@ -340,7 +340,7 @@ class Setting(Generic[T, P]):
         """Add a check of rule values and of the service's default; usable as a decorator.
 
         It is called as `validator(value, rule, setting)`, after those added before; *rule* is a
-        `Rule`, or `None` for the default. What it returns is the value; a `TypeError` or
+        `ServiceRule`, or `None` for the default. What it returns is the value; a `TypeError` or
         `ValueError` rejects that value alone. It does not see the declared default. Once values
         have been fetched, adding one asks for them again.
 

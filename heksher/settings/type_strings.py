@@ -66,7 +66,7 @@ class PrimitiveType:
             case "float":
                 return _fits_integer(raw) or isinstance(raw, float)
             case "str":
-                return isinstance(raw, str) and _is_text(raw)
+                return isinstance(raw, str) and fits_utf8(raw)
             case _:
                 return isinstance(raw, bool)
 
@@ -194,7 +194,7 @@ class MappingType:
 
     def accepts(self, raw: object) -> bool:
         """Say whether *raw* is an object of accepted values."""
-        if not isinstance(raw, dict) or not all(isinstance(k, str) and _is_text(k) for k in raw):
+        if not isinstance(raw, dict) or not all(isinstance(k, str) and fits_utf8(k) for k in raw):
             return False
         return all(map(self.element.accepts, raw.values()))
 
@@ -295,7 +295,7 @@ def _check_option(option: object) -> None:
         case float():
             fits = math.isfinite(option)
         case str():
-            fits = _is_text(option)
+            fits = fits_utf8(option)
         case _:
             raise ValueError(
                 f"an option must be a string, number or boolean, not {type(option).__name__}"
@@ -308,10 +308,10 @@ def _fits_integer(raw: object) -> bool:
     return isinstance(raw, int) and not isinstance(raw, bool) and MIN_INT <= raw <= MAX_INT
 
 
-def _is_text(raw: str) -> bool:
-    """Say whether *raw* can be written as UTF-8, which lone surrogates cannot."""
+def fits_utf8(text: str) -> bool:
+    """Return whether *text* can be written as UTF-8, which lone surrogates cannot."""
     try:
-        raw.encode()
+        text.encode()
     except UnicodeEncodeError:
         return False
     return True

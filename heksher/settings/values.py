@@ -28,6 +28,7 @@ from heksher.settings.type_strings import (
     MappingType,
     PrimitiveType,
     SequenceType,
+    fits_utf8,
 )
 
 if TYPE_CHECKING:
@@ -441,10 +442,8 @@ def check_text(text: str) -> str:
     """
     if "\0" in text:
         raise Rejected("text with a NUL character (\\x00) cannot be stored")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise Rejected("text with a lone surrogate (\\ud800 to \\udfff) is no Unicode") from None
+    if not fits_utf8(text):
+        raise Rejected("text with a lone surrogate (\\ud800 to \\udfff) is no Unicode")
     return text
 
 
