@@ -8,15 +8,8 @@ from operator import itemgetter
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final
 
-from heksher.settings.rules import (
-    CompiledRule,
-    Origin,
-    Rejection,
-    RuleSet,
-    ServiceRule,
-    Tier,
-    in_precedence,
-)
+from heksher.settings.rules import CompiledRule, Origin, Rejection, RuleSet, ServiceRule
+from heksher.settings.tiers import Tier, in_precedence
 from heksher.settings.values import Coercion, Rejected
 
 if TYPE_CHECKING:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from pydantic_core import to_jsonable_python
 
 from heksher.settings.context import ABSENT, NO_DEFAULT, bound_features, read_default
-from heksher.settings.rules import Origin, in_order
+from heksher.settings.rules import Origin
 from heksher.settings.state import Overlay, rule_set_in
+from heksher.settings.tiers import in_order
+from heksher.settings.values import with_article
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,7 +53,7 @@ class FeatureValue:
     def __str__(self) -> str:
         note = ""
         if self.value is not None and not isinstance(self.value, str):
-            note = f", a {type(self.value).__name__}, which matches nothing: give a str"
+            note = f", {with_article(type(self.value).__name__)}, which matches nothing: give a str"
         return f"{self.feature}={self.value!r} ({self.source.value}{note})"
 
 

@@ -474,7 +474,7 @@ def test_value_that_is_no_str_matches_nothing(
 def test_explanation_says_that_a_value_of_another_type_matches_nothing(registry: Registry) -> None:
     explained = ttl(registry).explain(user=5)
 
-    assert "user=5 (argument, a int, which matches nothing: give a str)" in str(explained)
+    assert "user=5 (argument, an int, which matches nothing: give a str)" in str(explained)
     assert "matches nothing" not in str(ttl(registry).explain(user=None))
 
 
