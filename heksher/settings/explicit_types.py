@@ -6,8 +6,9 @@ An annotation says the same in fewer words; these are for code that builds types
 from __future__ import annotations
 
 import collections.abc
+from collections.abc import Callable  # noqa: TC003  # resolved at run time
 from enum import Enum, Flag
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from heksher.exceptions import InvalidSettingType
 from heksher.settings.containers import MappingDecoder, SequenceDecoder
@@ -15,9 +16,6 @@ from heksher.settings.options import FlagDecoder, enum_decoder
 from heksher.settings.setting_type import Conversion, SettingType
 from heksher.settings.types import decoder_of
 from heksher.settings.values import Coercion, Decoder, Rejected
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Enum)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping  # noqa: TC003  # resolved at run time
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from inspect import get_annotations
 from threading import RLock
@@ -26,15 +27,12 @@ from heksher.settings import registry as registries
 from heksher.settings.declaration import Location
 from heksher.settings.model_fields import OWN_ATTRIBUTES, check_field_name
 from heksher.settings.model_plan import ModelDeclaration, ModelPlan, plan_of
+from heksher.settings.registry import Registry  # noqa: TC001  # resolved at run time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from contextlib import AbstractContextManager
-
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
 
-    from heksher.settings.registry import Registry
     from heksher.settings.setting import Setting
 
 M = TypeVar("M", bound="SettingsModel")

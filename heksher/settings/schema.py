@@ -11,22 +11,22 @@ import os
 import re
 import sys
 from itertools import chain
+from types import ModuleType  # noqa: TC003  # resolved at run time
 from typing import TYPE_CHECKING, Any, Final
 
 from heksher.exceptions import UnknownSetting
 from heksher.settings import registry as registries
+from heksher.settings.registry import Registry  # noqa: TC001  # resolved at run time
+from heksher.settings.setting import Setting
+from heksher.settings.type_schemas import Schema  # noqa: TC001  # resolved at run time
 from heksher.settings.values import check_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from types import ModuleType
 
-    from heksher.settings.registry import Registry
-    from heksher.settings.setting import Setting
-    from heksher.settings.type_schemas import Schema
     from heksher.settings.values import Json
 
-    AnySetting = Setting[Any, ...]
+AnySetting = Setting[Any, ...]
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 """The version of JSON Schema that is written."""

@@ -6,6 +6,7 @@ It keeps the names of heksher-py, so that subclasses written for it go on workin
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence  # noqa: TC003  # resolved at run time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -16,8 +17,6 @@ from heksher.settings.type_strings import parse
 from heksher.settings.values import Coercion, Decoder, Rejected, check_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from heksher.settings.values import Json
 
 T = TypeVar("T")
