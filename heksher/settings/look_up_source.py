@@ -140,19 +140,22 @@ def _fill_lines(kinds: tuple[DefaultKind, ...], needed: set[int]) -> list[str]:
             continue
         default = [line.replace("#", str(place)) for line in _DEFAULT_LINES[kind]]
         unbound += [f"if ø{place} is øABSENT:", *_indented(default)]
-        if place in needed:
-            bound += [
-                f"if ø{place} is øABSENT:",
-                f"    if øn{place} in øbound:",
-                f"        ø{place} = øbound[øn{place}]",
-                "    else:",
-                *_indented(_indented(default)),
-            ]
-        else:
-            bound += [f"if øn{place} not in øbound and ø{place} is øABSENT:", *_indented(default)]
+        bound += _bound_lines(place, default, is_needed=place in needed)
     if not bound:
         return []
     return ["øbound = øambient()", "if øbound:", *_indented(bound), "else:", *_indented(unbound)]
+
+
+def _bound_lines(place: int, default: list[str], *, is_needed: bool) -> list[str]:
+    if not is_needed:
+        return [f"if øn{place} not in øbound and ø{place} is øABSENT:", *_indented(default)]
+    return [
+        f"if ø{place} is øABSENT:",
+        f"    if øn{place} in øbound:",
+        f"        ø{place} = øbound[øn{place}]",
+        "    else:",
+        *_indented(_indented(default)),
+    ]
 
 
 _ALWAYS_THERE: Final = frozenset({DefaultKind.CONSTANT, DefaultKind.SET_VARIABLE})
