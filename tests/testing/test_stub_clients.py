@@ -129,7 +129,7 @@ def test_stubbed_value_is_read_only_as_real_ones(
         (None, "not an int"),
         ([], "not an int: .*list"),
         ([Rule({"user": "x"}, "5")], "not an int"),
-        ([Rule({"user": "x"}, 5), 6], r"hold a int: give either instances of Rule, or one value"),
+        ([Rule({"user": "x"}, 5), 6], r"hold an int: give either instances of Rule, or one value"),
         ([Rule({"usr": "x"}, 5)], r"condition on 'usr': it is configurable by"),
         (
             [Rule({"user": 5}, 5)],  # type: ignore[dict-item]  # the checker sees it, too
