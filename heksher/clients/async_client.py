@@ -101,7 +101,8 @@ class AsyncHeksherClient(HeksherClient):
         self._updates: asyncio.Task[None] | None = None
         self._waiting: list[asyncio.Future[None]] = []
         self._served: list[asyncio.Future[None]] = []
-        self._wake = asyncio.Event()
+        # Set when there is a new reason to refresh.
+        self._news = asyncio.Event()
         self._changes = Changes()
         self.modification_lock = asyncio.Lock()
 
@@ -160,8 +161,7 @@ class AsyncHeksherClient(HeksherClient):
 
     async def _keep_fresh(self) -> None:
         while self._state is ClientState.STARTED:
-            await self._sleep(self._upkeep.delay())
-            self._wake.clear()
+            await self._until_due()
             self._served, self._waiting = self._waiting, []
             try:
                 error = await self._refresh(thorough=bool(self._served))
@@ -176,12 +176,13 @@ class AsyncHeksherClient(HeksherClient):
         for future in served:
             _settle(future, error)
 
-    async def _sleep(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+    async def _until_due(self) -> None:
+        """Wait until a refresh is due, or `reload` was called."""
+        while not self._waiting and (left := self._upkeep.seconds_left()) > 0:
+            self._news.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._news.wait()
 
     async def _refresh(self, *, thorough: bool) -> Exception | None:
         """Refresh once; return what went wrong, after reporting it."""
@@ -231,7 +232,7 @@ class AsyncHeksherClient(HeksherClient):
             )
         done = asyncio.get_running_loop().create_future()
         self._waiting.append(done)
-        self._wake.set()
+        self._news.set()
         await done
 
     async def aclose(self) -> None:
@@ -324,10 +325,11 @@ class AsyncHeksherClient(HeksherClient):
 
     def setting_declared(self) -> None:
         """Have a new setting declared and fetched soon; the registry calls it, from any thread."""
-        if self._state is not ClientState.CLOSED and self._loop is not None:
+        loop = self._loop
+        if self._upkeep.wake() and self._state is not ClientState.CLOSED and loop is not None:
             # RuntimeError: the loop is closed, and with it all that this client can do.
             with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._wake.set)
+                loop.call_soon_threadsafe(self._news.set)
 
     def forked(self) -> None:
         """Leave all to the parent process that belongs to it; runs in the child, right after fork.

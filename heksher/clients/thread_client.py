@@ -108,7 +108,6 @@ class ThreadHeksherClient(HeksherClient):
         self.modification_lock = Lock()
         # Guards all that follows, and the state of the client.
         self._news = Condition()
-        self._is_woken = False
         self._waiting: list[Future[None]] = []
         self._served: list[Future[None]] = []
         self._thread: Thread | None = None
@@ -158,7 +157,7 @@ class ThreadHeksherClient(HeksherClient):
         thread.start()
 
     def _keep_fresh(self) -> None:
-        while self._sleep(self._upkeep.delay()):
+        while self._until_due():
             try:
                 error = self._refresh(thorough=bool(self._served))
             except BaseException as raised:  # noqa: BLE001  # such as SystemExit from a listener
@@ -175,20 +174,18 @@ class ThreadHeksherClient(HeksherClient):
             else:
                 future.set_exception(error)
 
-    def _sleep(self, seconds: float) -> bool:
-        """Wait until a refresh is due or asked for; tell whether the client is still open."""
+    def _until_due(self) -> bool:
+        """Wait until a refresh is due, or `reload` was called; return whether to go on."""
         with self._news:
-            self._news.wait_for(lambda: self._is_woken, seconds)
-            self._is_woken = False
+            while self._state is ClientState.STARTED and not self._waiting:
+                left = self._upkeep.seconds_left()
+                if left <= 0:
+                    break
+                self._news.wait(left)
             # Added, since those that close() is about to tell stand there already.
             self._served += self._waiting
             self._waiting = []
             return self._state is ClientState.STARTED
-
-    def _wake(self) -> None:
-        with self._news:
-            self._is_woken = True
-            self._news.notify_all()
 
     def _refresh(self, *, thorough: bool) -> Exception | None:
         """Refresh once; return what went wrong, after reporting it."""
@@ -242,7 +239,6 @@ class ThreadHeksherClient(HeksherClient):
                     " listener or a hook: call it in another thread"
                 )
             self._waiting.append(done)
-            self._is_woken = True
             self._news.notify_all()
         done.result()
 
@@ -256,7 +252,6 @@ class ThreadHeksherClient(HeksherClient):
         due = monotonic() + CLOSE_TIMEOUT
         with self._news:
             self._state = ClientState.CLOSED
-            self._is_woken = True
             self._served += self._waiting
             self._waiting = []
             self._news.notify_all()
@@ -323,7 +318,9 @@ class ThreadHeksherClient(HeksherClient):
 
     def setting_declared(self) -> None:
         """Have a new setting declared and fetched soon; the registry calls it, from any thread."""
-        self._wake()
+        if self._upkeep.wake():
+            with self._news:
+                self._news.notify_all()
 
     def forked(self) -> None:
         """Leave all to the parent process that belongs to it; runs in the child, right after fork.
@@ -341,8 +338,7 @@ class ThreadHeksherClient(HeksherClient):
     def restart(self) -> None:
         """Go on in a forked child, beginning with an update."""
         report_forked("ThreadHeksherClient", self.status.age, "are updated again from now on")
-        self._upkeep.session.start_afresh()
-        self._is_woken = True
+        self._upkeep.start_afresh()
         try:
             self._start_thread()
         except RuntimeError as error:
