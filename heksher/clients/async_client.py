@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from heksher.clients import flows, forking
 from heksher.clients.async_driver import CLOSE_TIMEOUT, AsyncDriver, breathe
@@ -12,7 +12,7 @@ from heksher.clients.changes import Changes
 from heksher.clients.client import ClientState, HeksherClient
 from heksher.clients.listing import fetch_listing
 from heksher.clients.refreshing import let_go
-from heksher.clients.reporting import report_forked, report_malformed
+from heksher.clients.reporting import report_malformed
 from heksher.clients.transport import MAX_RESPONSE_BYTES
 from heksher.exceptions import ClientClosed, ClientStateError, ServiceError
 from heksher.settings import registry as registries
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from heksher.clients.setting_data import SettingData
     from heksher.settings.registry import Registry
     from heksher.settings.setting import Setting
+
+_NOT_IN_CHILD: Final = "its event loop belongs to the parent process"
+"""Why the client does not go on in a forked child."""
 
 
 class AsyncHeksherClient(HeksherClient):
@@ -336,20 +339,16 @@ class AsyncHeksherClient(HeksherClient):
 
         The event loop is not here, so this client is closed here, and another may start.
         """
-        self._state, self._loop = ClientState.CLOSED, None
+        self._loop = None
         self._tasks, self._waiting, self._served = set(), [], []
         self._driver.forget()
         self._changes = Changes()
         self._changes.close()
-        self.registry.release(self)
+        self._end_in_child(_NOT_IN_CHILD)
 
     def restart(self) -> None:
         """Say, in a forked child, that nothing is updated there."""
-        report_forked(
-            "AsyncHeksherClient",
-            self.status.age,
-            "are not updated here, since its event loop is not: start a client in this process",
-        )
+        self._report_ended_in_child(_NOT_IN_CHILD)
 
 
 def _settle(future: asyncio.Future[None], error: Exception | None) -> None:

@@ -8,9 +8,10 @@ from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from heksher.clients import forking
 from heksher.clients.last_good import last_good
 from heksher.clients.notifying import refuse_coroutine
-from heksher.clients.reporting import report_callback
+from heksher.clients.reporting import report_callback, report_forked
 from heksher.clients.transport import Endpoint, check_positive
 from heksher.clients.upkeep import Upkeep
 from heksher.exceptions import (
@@ -80,6 +81,7 @@ class HeksherClient(ABC):
         )
         self.registry = registry
         self._state = ClientState.NEW
+        self._why_closed = "the client is closed"
         self._start_error: ServiceError | None = None
 
     def _late(self) -> ServiceUnavailable:
@@ -162,6 +164,14 @@ class HeksherClient(ABC):
         """How things stand: how old the values are, what failed, what was refused."""
         return self._upkeep.status(started=self._is_updating())
 
+    @abstractmethod
+    def forked(self) -> None:
+        """Leave all to the parent process that belongs to it; runs in the child, right after fork."""
+
+    @abstractmethod
+    def restart(self) -> None:
+        """Go on in a forked child, or say that it does not."""
+
     def _is_updating(self) -> bool:
         """Tell whether the client is started, and what it runs in is still there."""
         return self._state is ClientState.STARTED
@@ -195,7 +205,22 @@ class HeksherClient(ABC):
 
     def _check_open(self) -> None:
         if self._state is ClientState.CLOSED:
-            raise ClientClosed("the client is closed: make a new one")
+            raise ClientClosed(f"{self._why_closed}: make a new one")
+
+    def _end_in_child(self, why: str) -> None:
+        """Close a copy of the client in a forked child, where it cannot go on because of *why*."""
+        self._state = ClientState.CLOSED
+        self._why_closed = f"the client was started before this process was forked, and {why}"
+        self._upkeep.stopped(self._why_closed)
+        self.registry.release(self)
+
+    def _report_ended_in_child(self, why: str) -> None:
+        forking.unwatch(self)
+        report_forked(
+            type(self).__name__,
+            self.status.age,
+            f"are not updated here, since {why}: start a client in this process",
+        )
 
     def _check_new(self) -> None:
         self._check_open()

@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 CLOSE_TIMEOUT: Final = 5.0
 """Seconds that closing takes at most. What hangs beyond, a name being resolved, ends by itself."""
 
+_NOT_IN_CHILD: Final = (
+    "the connections of its http_client or transport belong to the parent process"
+)
+"""Why a client that was given its connections does not go on in a forked child."""
+
 
 class ThreadHeksherClient(HeksherClient):
     """Declares all settings to a Heksher service and keeps their values fresh.
@@ -331,12 +336,18 @@ class ThreadHeksherClient(HeksherClient):
         self._make_locks()
         self._driver.forget()
         self._changes.forked()
-        if self._state is ClientState.STARTING:
+        if self._driver.uses_callers_connections:
+            self._changes.close()
+            self._end_in_child(_NOT_IN_CHILD)
+        elif self._state is ClientState.STARTING:
             # The thread that was starting it is not here; the first update starts it anew.
             self._state = ClientState.STARTED
 
     def restart(self) -> None:
-        """Go on in a forked child, beginning with an update."""
+        """Go on in a forked child, beginning with an update, if it has connections of its own."""
+        if self._state is ClientState.CLOSED:
+            self._report_ended_in_child(_NOT_IN_CHILD)
+            return
         report_forked("ThreadHeksherClient", self.status.age, "are updated again from now on")
         self._upkeep.start_afresh()
         try:

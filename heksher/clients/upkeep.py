@@ -157,6 +157,10 @@ class Upkeep:
         """Return the seconds until a refresh is due: zero or less if it is."""
         return self.pacing.seconds_left(monotonic())
 
+    def stopped(self, why: str) -> None:
+        """Note why there will be no further refresh, though nobody closed the client."""
+        self._last_error = why
+
     def start_afresh(self) -> None:
         """Go on in a forked child, with a refresh soon."""
         self.session.start_afresh()

@@ -33,11 +33,13 @@ class _Client(ThreadHeksherClient):
             URL,
             INTERVAL,
             ["environment", "user"],
-            http_client=http,
+            http_client_args={"trust_env": False},
             registry=world.registry,
             max_response_bytes=GREATEST,
             snapshot_path=path,
         )
+        # Not as an argument: with connections of the caller's, no forked child goes on.
+        self._endpoint.http_client_args["transport"] = http._transport
         self._upkeep.session.randomness.seed(world.random.random())
         self._driver._closed = VirtualEvent(world.clock)
         self.world = world
