@@ -36,6 +36,7 @@ from heksher.settings.setting_type import Conversion, SettingType
 
 if typing.TYPE_CHECKING:
     from heksher.clients.async_client import AsyncHeksherClient
+    from heksher.clients.options import AsyncClientOptions, ClientOptions, ThreadClientOptions
     from heksher.clients.setting_data import SettingData
     from heksher.clients.status import ClientStatus
     from heksher.clients.thread_client import ThreadHeksherClient
@@ -53,6 +54,11 @@ else:
         globals(),
         {
             "heksher.clients.async_client": ["AsyncHeksherClient"],
+            "heksher.clients.options": [
+                "AsyncClientOptions",
+                "ClientOptions",
+                "ThreadClientOptions",
+            ],
             "heksher.clients.setting_data": ["SettingData"],
             "heksher.clients.status": ["ClientStatus"],
             "heksher.clients.thread_client": ["ThreadHeksherClient"],
@@ -65,8 +71,10 @@ else:
 __all__ = [
     "PROVIDED",
     "TRACK_ALL",
+    "AsyncClientOptions",
     "AsyncHeksherClient",
     "ClientClosed",
+    "ClientOptions",
     "ClientStateError",
     "ClientStatus",
     "ContextFeatures",
@@ -92,6 +100,7 @@ __all__ = [
     "SettingData",
     "SettingType",
     "SettingsModel",
+    "ThreadClientOptions",
     "ThreadHeksherClient",
     "UnexpectedResponse",
     "UnknownSetting",

@@ -32,7 +32,8 @@ class SettingData(BaseModel):
             it does not fit its type.
     """
 
-    model_config = ConfigDict(frozen=True)
+    # Built when it is first used: few programs list settings.
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     name: str
     configurable_features: list[str]

@@ -16,10 +16,6 @@ if TYPE_CHECKING:
 
     from heksher.clients.effects import Request
 
-MAX_RESPONSE_BYTES: Final = 64 * 2**20
-"""How many bytes an answer may have, if the client is not told otherwise."""
-
-
 _URLS_KEPT: Final = 256
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from heksher import AsyncHeksherClient, ClientClosed, ClientStateError, Setting, ThreadHeksherClient
+from heksher.settings.registry import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -283,7 +284,7 @@ def child_that_reads_nothing() -> Any:
 def parent_is_as_fast_as_before() -> Any:
     with client:
         in_child(value)
-        return type(client.registry.state).__name__
+        return type(DEFAULT.state).__name__
 
 
 def work(queue: Any) -> None:
