@@ -10,18 +10,17 @@ it can come from `export_snapshot` in a running program, or from the service its
 from __future__ import annotations
 
 import json
+import os  # noqa: TC003  # the hints of public functions resolve at run time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heksher import wire
 from heksher.exceptions import UsageError
 from heksher.settings import registry as registries
+from heksher.settings.registry import Registry  # noqa: TC001  # as said
 
 if TYPE_CHECKING:
-    import os
-
     from heksher.settings.declared import DeclaredSetting
-    from heksher.settings.registry import Registry
     from heksher.settings.rules import RuleSet
     from heksher.wire import QueriedSetting
 
