@@ -69,7 +69,7 @@ class AsyncHeksherClient(HeksherClient):
         # Set when there is a new reason to refresh.
         self._news = asyncio.Event()
         self._changes = Changes()
-        self.modification_lock = asyncio.Lock()
+        self.modification_lock: asyncio.Lock = asyncio.Lock()
 
     async def set_as_main(self) -> None:
         """Declare every setting declared so far, and wait for their values.

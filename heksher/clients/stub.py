@@ -191,9 +191,9 @@ class SyncStubHeksherClient(StubHeksherClient):
     @shows_options(ThreadClientOptions)
     def __init__(self, *args: object, **options: Unpack[ThreadClientOptions]) -> None:
         super().__init__(*args, **options)
-        self.reload = MagicMock(return_value=None)
-        self.ping = MagicMock(return_value=None)
-        self.close = MagicMock(side_effect=self._end, return_value=None)
+        self.reload: MagicMock = MagicMock(return_value=None)
+        self.ping: MagicMock = MagicMock(return_value=None)
+        self.close: MagicMock = MagicMock(side_effect=self._end, return_value=None)
 
     def set_as_main(self) -> None:
         """Be the main client.
@@ -231,10 +231,10 @@ class AsyncStubHeksherClient(StubHeksherClient):
     @shows_options(AsyncClientOptions)
     def __init__(self, *args: object, **options: Unpack[AsyncClientOptions]) -> None:
         super().__init__(*args, **options)
-        self.reload = AsyncMock(return_value=None)
-        self.ping = AsyncMock(return_value=None)
-        self.aclose = AsyncMock(side_effect=self._end, return_value=None)
-        self.close = self.aclose
+        self.reload: AsyncMock = AsyncMock(return_value=None)
+        self.ping: AsyncMock = AsyncMock(return_value=None)
+        self.aclose: AsyncMock = AsyncMock(side_effect=self._end, return_value=None)
+        self.close: AsyncMock = self.aclose
 
     async def set_as_main(self) -> None:
         """Be the main client.

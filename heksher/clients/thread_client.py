@@ -73,7 +73,7 @@ class ThreadHeksherClient(HeksherClient):
         self._make_locks()
 
     def _make_locks(self) -> None:
-        self.modification_lock = Lock()
+        self.modification_lock: Lock = Lock()
         # Guards all that follows, and the state of the client.
         self._news = Condition()
         self._waiting: list[Future[None]] = []

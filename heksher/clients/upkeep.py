@@ -52,16 +52,16 @@ class Upkeep:
     ) -> None:
         self._registry = registry
         self._last_good = last_good
-        self.session = Session(
+        self.session: Session = Session(
             registry, context_features, declares=declares, keeps_bodies=last_good is not None
         )
-        self.pacing = Pacing(update_interval, self.session.randomness)
+        self.pacing: Pacing = Pacing(update_interval, self.session.randomness)
         self._defaults: dict[str, DefaultSource] = {}
-        self.listeners = ChangeListeners()
+        self.listeners: ChangeListeners = ChangeListeners()
         self._last_attempt: datetime | None = None
         self._last_success: datetime | None = None
         self._last_error: str | None = None
-        self.failures = 0
+        self.failures: int = 0
         self._asked_for = 0.0
 
     def take_over(self, client: MainClient) -> None:
