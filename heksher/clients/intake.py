@@ -7,7 +7,6 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from heksher.clients.effects import Breathe
-from heksher.clients.tenure import tenure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,8 +59,7 @@ class Intake:
             if self._clock() > self._until:
                 yield Breathe()
                 self._until = self._clock() + IN_ONE_GO
-            with tenure():
-                self._compile_some()
+            self._compile_some()
 
     def _compile_some(self) -> None:
         """Compile what there is time for, but one setting at least."""

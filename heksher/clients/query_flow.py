@@ -20,7 +20,6 @@ from heksher.clients.effects import (
 )
 from heksher.clients.intake import Intake
 from heksher.clients.querying import batches
-from heksher.clients.tenure import tenure
 from heksher.exceptions import ServiceError, ServiceUnavailable, UnexpectedResponse
 from heksher.wire_parts import read_query, settings_in
 
@@ -219,8 +218,7 @@ class Querying:
         asked = self._asked_by(batch.names)
         intake = Intake(lambda name, queried: self._compile(asked.get(name, ()), queried))
         try:
-            with tenure():
-                malformed = read_query(response.content, intake.take)
+            malformed = read_query(response.content, intake.take)
         except wire.WrongShape as wrong:
             raise unexpected(request, response, str(wrong)) from None
         yield from intake.finish()
