@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
-from heksher.clients.effects import Send, Wait
+from heksher.clients.effects import Send, Wait, without_frames
 from heksher.clients.transport import complete_response
 from heksher.exceptions import ClientClosed, InvalidClient
 
@@ -110,7 +110,7 @@ class AsyncDriver:
             # Nobody cancelled this task: the transport let something of its own out.
             return httpx.ReadError("the transport gave up")
         except Exception as error:  # noqa: BLE001  # a transport's failure is a value to the flow
-            return error
+            return without_frames(error)
 
     async def _stream(self, request: Request) -> Answer:
         client = self._client()
@@ -124,6 +124,7 @@ class AsyncDriver:
                     return self._endpoint.too_large(request)
         finally:
             await response.aclose()
+            response.stream = httpx.ByteStream(b"")  # httpx's own refers to the response
         return complete_response(response, bytes(body))
 
     def _client(self) -> httpx.AsyncClient:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from heksher.clients.effects import without_frames
 from heksher.clients.last_good import last_good
 from heksher.clients.notifying import refuse_coroutine
 from heksher.clients.reporting import report_callback
@@ -93,9 +94,13 @@ class HeksherClient(ABC):
         Raises:
             ServiceError: There is none.
         """
-        if not self._upkeep.start_from_snapshot(error):
+        if self._upkeep.start_from_snapshot(error):
+            self._start_error = without_frames(error)
+            return
+        try:
             raise error
-        self._start_error = error
+        finally:
+            del error  # its traceback leads here
 
     def _tell_start(self) -> None:
         """Call the hook for the first update, now that the client is started."""

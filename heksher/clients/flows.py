@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from heksher import wire
-from heksher.clients.effects import Breathe, Request, ask, expect, send
+from heksher.clients.effects import Breathe, Request, ask, expect, send, without_frames
 from heksher.clients.listing import LIST_REQUEST, read_listing
 from heksher.clients.query_flow import Querying
 from heksher.clients.refreshing import Compiler, Refreshed
@@ -148,7 +148,7 @@ class _Refresh:
             if self._first:
                 raise
             # What is known already can be queried all the same.
-            self._errors.append(error)
+            self._errors.append(without_frames(error))
             return
         self._settling.malformed += malformed
         yield from self._settling.settle(listing, self._feature_order, thorough=self._thorough)
@@ -160,7 +160,7 @@ class _Refresh:
             if self._first or isinstance(error, ServiceUnavailable):
                 raise
             # The order that was good until now is still the best there is.
-            self._errors.append(error)
+            self._errors.append(without_frames(error))
             return
         order = tuple(body["context_features"])
         missing = tuple([name for name in self._session.context_features if name not in order])

@@ -17,6 +17,7 @@ from heksher.clients.effects import (
     received,
     status_error,
     unexpected,
+    without_frames,
 )
 from heksher.clients.intake import Intake
 from heksher.clients.querying import batches
@@ -177,9 +178,13 @@ class Querying:
                 self.etags[batch.query] = etag
 
     def _fail(self, error: ServiceError) -> None:
-        if self._first:
+        if not self._first:
+            self.errors.append(without_frames(error))
+            return
+        try:
             raise error
-        self.errors.append(error)
+        finally:
+            del error  # its traceback leads here
 
     def _etag(self, batch: Batch) -> str | None:
         """Return the ETag to send, if everything that it vouches for is still here."""

@@ -13,7 +13,7 @@ from heksher.clients.declaring import (
     lacking_features,
     undeclared,
 )
-from heksher.clients.effects import Breathe
+from heksher.clients.effects import Breathe, without_frames
 from heksher.clients.listing import fetch_listing
 from heksher.clients.settled import overview_of
 from heksher.exceptions import ServiceError
@@ -166,7 +166,7 @@ class Settling:
         except ServiceError as error:
             if self._first:
                 raise
-            self.errors.append(error)
+            self.errors.append(without_frames(error))
             self.standings.update({setting.name: post.standing for setting, post in overtaken})
             return
         self.malformed += malformed
@@ -177,7 +177,7 @@ class Settling:
         declarer = Declarer(listing, self._session.randomness, self._session.degraded)
         yield from declarer.declare(settings)
         if declarer.errors and self._first:
-            raise declarer.errors[0]
+            raise declarer.errors.pop(0)
         self.errors += declarer.errors
         self.asked_for = max(self.asked_for, declarer.asked_for)
         self.standings.update(declarer.standings)
