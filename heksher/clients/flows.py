@@ -70,7 +70,7 @@ class _Refresh:
         session.registry.declare_pending()
         # Before any setting is looked at: what is declared from here on is for the next refresh.
         self._revision = session.registry.revision
-        self._settled = session.settled_at(self._revision)
+        self._settled = session.settled_at(self._revision, self._tracking)
         self._previous = session.registry.snapshot
         self._living = cache(session.registry.readable)
         self._settling = Settling(session, self._settled, self._living, first=first)
@@ -100,7 +100,12 @@ class _Refresh:
         if self._feature_order != self._previous.feature_order:
             yield from compiler.reorder()
         querying = Querying(
-            self._session, self._settling, compiler, settled=self._settled, first=self._first
+            self._session,
+            self._settling,
+            compiler,
+            tracking=self._tracking,
+            settled=self._settled,
+            first=self._first,
         )
         # What changes on the service while its answers come is not in them: they are that old.
         self._asked_at = monotonic()

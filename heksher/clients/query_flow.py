@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from heksher.clients.session import Session
     from heksher.clients.settled import Settled
     from heksher.clients.settling import Settling
+    from heksher.clients.tracking import Tracking
     from heksher.settings.declared import DeclaredSetting
     from heksher.wire import QueriedSetting
 
@@ -62,6 +63,7 @@ class Querying:
         session: What is known so far; only read.
         settling: How the settings stand; asked again where a query does not know them.
         compiler: Takes the answers.
+        tracking: What is tracked.
         settled: What is as it was at the last refresh.
         first: Whether the first error is raised, instead of kept.
 
@@ -80,6 +82,7 @@ class Querying:
         settling: Settling,
         compiler: Compiler,
         *,
+        tracking: Tracking,
         settled: Settled | None,
         first: bool,
     ) -> None:
@@ -88,7 +91,8 @@ class Querying:
         self._compiler = compiler
         self._first = first
         self._settled = None if settling.has_news else settled
-        self._filter = session.tracking.query_filter()
+        self._tracking = tracking
+        self._filter = tracking.query_filter()
         self._by_name: dict[str | None, list[DeclaredSetting]] = {}
         self._looks = 0
         self._halvings = 0
@@ -188,7 +192,7 @@ class Querying:
 
     def _etag(self, batch: Batch) -> str | None:
         """Return the ETag to send, if everything that it vouches for is still here."""
-        etag = self._session.etags.get(batch.query)
+        etag = self._session.etags.get((self._tracking, batch.query))
         if etag is None or self._settled is not None:
             return etag
         for setting in self._settings_of(batch.names):

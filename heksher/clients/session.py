@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from heksher.clients.declaring import DeclarationOutcome
@@ -31,7 +32,8 @@ RETRY_SOON: Final = frozenset({1, 2, 4})
 class Session:
     """A client's side of its conversation: what it knows, and what it has to find out.
 
-    Only `commit` and the client's own methods change it, never a refresh that is under way.
+    Only `commit` changes it, in the thread or task that refreshes, and never a refresh under way.
+    Any other may call `track`, which changes nothing but `tracking`.
 
     Attributes:
         registry: Whose settings are declared and refreshed.
@@ -40,7 +42,8 @@ class Session:
         keeps_bodies: Whether refreshes keep the answers of queries, to be saved on disk.
         tracking: What is tracked.
         standings: How each setting stands, by declared name.
-        etags: The ETag of each query.
+        etags: The ETag of each query, by what was tracked when it was sent and by the query: where
+            a filter cannot say what is tracked, the query alone stays the same.
         validators: The validators that each setting's values passed, by index.
         local_defaults: Whether each setting was to read its own default, by index.
         raw_defaults: The service's default of each setting when it was last seen, by index.
@@ -63,7 +66,7 @@ class Session:
         self.keeps_bodies = keeps_bodies
         self.tracking = Tracking()
         self.standings: dict[str, Standing] = {}
-        self.etags: dict[str, str] = {}
+        self.etags: dict[tuple[Tracking, str], str] = {}
         self.validators: dict[int, tuple[Any, ...]] = {}
         self.local_defaults: dict[int, bool] = {}
         self.raw_defaults: dict[int, Any] = {}
@@ -73,13 +76,12 @@ class Session:
         self.refreshes = 0
         self._degraded: frozenset[str] = frozenset()
         self._degraded_for = 0
+        self._tracking_lock = Lock()
 
     def track(self, contexts: Mapping[str, Tracked]) -> None:
         """Track more; what was filtered for less is asked for afresh."""
-        tracking = self.tracking.adding(contexts)
-        if tracking != self.tracking:
-            self.tracking = tracking
-            self.etags = {}
+        with self._tracking_lock:
+            self.tracking = self.tracking.adding(contexts)
 
     def start_afresh(self) -> None:
         """Ask for everything once more: this is a forked child, or another copy of the process.
@@ -89,6 +91,7 @@ class Session:
         """
         self.etags = {}
         self.settled = None
+        self._tracking_lock = Lock()  # a thread of the parent process may have held it
         self.randomness = random.Random()  # noqa: S311  # jitter, no secret
 
     @property
@@ -101,13 +104,13 @@ class Session:
         """The settings at whose declaration the service kept failing."""
         return self._degraded
 
-    def settled_at(self, revision: int) -> Settled | None:
+    def settled_at(self, revision: int, tracking: Tracking) -> Settled | None:
         """Return what is settled, if nothing has changed since then on the program's side."""
         settled = self.settled
         if (
             settled is None
             or settled.revision != revision
-            or settled.tracking != self.tracking
+            or settled.tracking != tracking
             or settled.rule_sets is not self.registry.snapshot.rule_sets
         ):
             return None
@@ -163,7 +166,7 @@ class Session:
         _take_in(self.validators, refreshed.validators, refreshed)
         _take_in(self.local_defaults, refreshed.local_defaults, refreshed)
         _take_in(self.raw_defaults, refreshed.raw_defaults, refreshed)
-        self.etags = dict(refreshed.etags) if refreshed.tracking == self.tracking else {}
+        self.etags = {(refreshed.tracking, query): etag for query, etag in refreshed.etags.items()}
         self.settled = refreshed.settled
 
 

@@ -70,7 +70,7 @@ class Upkeep:
             ClientStateError: Another one is.
         """
         self._registry.claim(client)
-        self._registry.set_defaults(self._defaults, replace=True)
+        self._registry.set_defaults(dict(self._defaults), replace=True)
 
     def set_defaults(self, client: MainClient, features: dict[str, FeatureDefault]) -> None:
         """Give context features their defaults: at once, unless another client is the main one.

@@ -78,6 +78,8 @@ def test_updates_of_the_thread_client_leave_no_cycles(
 ) -> None:
     with ThreadHeksherClient(server.url, 3600, ["user"], registry=registry, **OPTIONS) as client:
         updates = fail(server, fault)
+        with suppress(ServiceError):
+            client.reload()  # what is built at first use leaves cycles of pydantic's
         with uncollected() as found:
             for _ in range(updates):
                 with suppress(ServiceError):
@@ -93,6 +95,8 @@ async def test_updates_of_the_async_client_leave_no_cycles(
     client = AsyncHeksherClient(server.url, 3600, ["user"], registry=registry, **OPTIONS)
     async with client:
         updates = fail(server, fault)
+        with suppress(ServiceError):
+            await client.reload()
         with uncollected() as found:
             for _ in range(updates):
                 with suppress(ServiceError):

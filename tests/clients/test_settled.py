@@ -29,7 +29,7 @@ def settled(talk: Conversation) -> list[Setting[int]]:
 
 
 def is_settled(talk: Conversation) -> bool:
-    return talk.session.settled_at(talk.registry.revision) is not None
+    return talk.session.settled_at(talk.registry.revision, talk.session.tracking) is not None
 
 
 def forbid_looking(talk: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:

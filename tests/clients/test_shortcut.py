@@ -214,7 +214,10 @@ def live(seed: int) -> None:
                     raised.append(str(error))
             assert len(raised) in (0, 2)
         thorough = chance.random() < 0.15
-        settled += short.talk.session.settled_at(short.talk.registry.revision) is not None
+        settled += (
+            short.talk.session.settled_at(short.talk.registry.revision, short.talk.session.tracking)
+            is not None
+        )
         assert short.refresh(thorough=thorough) == long.refresh(thorough=thorough), (seed, step)
     assert settled > STEPS / 10
 
