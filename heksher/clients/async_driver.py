@@ -102,7 +102,8 @@ class AsyncDriver:
         try:
             async with asyncio.timeout(self._endpoint.deadline):
                 return await self._stream(request)
-        except TimeoutError:
+        except TimeoutError as late:
+            without_frames(late)
             return httpx.ReadTimeout("the answer took too long")
         except asyncio.CancelledError:
             if _is_cancelled():
@@ -123,8 +124,10 @@ class AsyncDriver:
                 if len(body) > self._endpoint.max_response_bytes:
                     return self._endpoint.too_large(request)
         finally:
-            await response.aclose()
-            response.stream = httpx.ByteStream(b"")  # httpx's own refers to the response
+            try:
+                await response.aclose()
+            finally:
+                response.stream = httpx.ByteStream(b"")  # httpx's own refers to the response
         return complete_response(response, bytes(body))
 
     def _client(self) -> httpx.AsyncClient:

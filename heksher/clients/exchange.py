@@ -141,8 +141,10 @@ class Exchange:
                     return self._endpoint.too_large(self._request)
                 self._check()
         finally:
-            response.close()
-            response.stream = httpx.ByteStream(b"")  # httpx's own refers to the response
+            try:
+                response.close()
+            finally:
+                response.stream = httpx.ByteStream(b"")  # httpx's own refers to the response
         return complete_response(response, bytes(body))
 
     def _note(self, event: str, info: dict[str, Any]) -> None:

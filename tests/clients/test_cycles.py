@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 KEPT = (BaseException, FrameType, TracebackType, httpx.Response)
 
-OPTIONS: dict[str, Any] = {"request_timeout": 0.1, "max_response_bytes": 100_000}
+OPTIONS: dict[str, Any] = {
+    "request_timeout": 0.5,
+    "max_response_bytes": 100_000,
+    "http_client_args": {"verify": False},
+}
 
 SLOW = ("timeout before headers", "headers that drip", "timeout mid-body", "a body that drips")
 """The faults whose requests take until they time out."""
