@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic_core import to_json
 
+from heksher import wire
 from heksher.clients.declaring import DeclarationOutcome, DefaultRead, Standing
 from heksher.clients.refreshing import Compiler
 from heksher.clients.reporting import report_snapshot_unsaved, report_snapshot_unusable
@@ -23,13 +24,11 @@ from heksher.clients.snapshot_file import (
 from heksher.clients.transport import check_positive
 from heksher.exceptions import InvalidClient
 from heksher.settings.state import Snapshot, Source
-from heksher.wire_parts import settings_in
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Container
 
-    from heksher import wire
     from heksher.clients.refreshing import Refreshed
     from heksher.clients.session import Session
     from heksher.clients.snapshot_file import SavedStanding
@@ -106,7 +105,7 @@ class LastGood:
             self._former = {}
         else:
             for query in before.keys() - self._bodies.keys():
-                self._former |= settings_in(before[query])
+                self._former |= wire.read_query(before[query])[0]
         if self._filter not in (None, query_filter):
             self._former = {}
         self._filter = query_filter
@@ -147,7 +146,8 @@ class LastGood:
 
 def _merged(former: bytes, partial_answer: bytes) -> bytes:
     """Return the settings of both answers to a query; of the newer one, where both have one."""
-    return to_json({"settings": {**settings_in(former), **settings_in(partial_answer)}})
+    both = [wire.read_query(body)[0] for body in (former, partial_answer)]
+    return to_json({"settings": {**both[0], **both[1]}})
 
 
 def _compiled(saved: SavedState, session: Session, registry: Registry, *, age: float) -> Snapshot:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from heksher.clients.effects import Breathe, Request, ask, expect
-from heksher.wire_parts import read_list
+from heksher.wire import read_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

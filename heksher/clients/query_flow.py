@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -14,15 +15,14 @@ from heksher.clients.effects import (
     AT_ONCE,
     Breathe,
     Send,
+    read_body,
     received,
     status_error,
     unexpected,
     without_frames,
 )
-from heksher.clients.intake import Intake
 from heksher.clients.querying import batches
 from heksher.exceptions import ServiceError, ServiceUnavailable, UnexpectedResponse
-from heksher.wire_parts import read_query, settings_in
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -43,6 +43,9 @@ MAX_LOOKS: Final = 3
 
 MAX_HALVINGS: Final = 32
 """How often one refresh halves a batch, to find a name that the list has and the query does not."""
+
+COMPILED_IN_ONE_GO: Final = 0.003
+"""Seconds of compiling after which others may run; one setting cannot be interrupted."""
 
 SETTINGS_IN_ONE_GO: Final = 2_000
 """How many settings are looked at before others may run: a few ms."""
@@ -225,13 +228,14 @@ class Querying:
         if not self._by_name:
             yield from self._find_by_name()
         asked = self._asked_by(batch.names)
-        intake = Intake(lambda name, queried: self._compile(asked.get(name, ()), queried))
-        try:
-            malformed = read_query(response.content, intake.take)
-        except wire.WrongShape as wrong:
-            raise unexpected(request, response, str(wrong)) from None
-        yield from intake.finish()
-        for name in asked.keys() - intake.names - malformed.keys():
+        found, malformed = read_body(request, response, wire.read_query)
+        until = perf_counter() + COMPILED_IN_ONE_GO
+        for name, queried in found.items():
+            if perf_counter() > until:
+                yield Breathe()
+                until = perf_counter() + COMPILED_IN_ONE_GO
+            self._compile(asked.get(name, ()), queried)
+        for name in asked.keys() - found.keys() - malformed.keys():
             self._absent[name] = request
         if self._session.keeps_bodies:
             self._keep_body(batch, response.content, malformed)
@@ -245,7 +249,7 @@ class Querying:
     def _keep_body(self, batch: Batch, body: bytes, malformed: Collection[str]) -> None:
         self.bodies[batch.query] = body
         if malformed:
-            self.bodies[batch.query] = to_json({"settings": settings_in(body)})
+            self.bodies[batch.query] = to_json({"settings": wire.read_query(body)[0]})
             # What the former answer had of the malformed settings is still good.
             self.kept_queries.add(batch.query)
 
