@@ -345,6 +345,7 @@ class AsyncHeksherClient(HeksherClient):
         """
         self._state, self._loop = ClientState.CLOSED, None
         self._tasks, self._waiting, self._served = set(), [], []
+        self._upkeep.session.forked()
         self._driver.forget()
         self._changes = Changes()
         self._changes.close()

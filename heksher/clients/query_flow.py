@@ -7,7 +7,6 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
-from pydantic_core import to_json
 
 from heksher import wire
 from heksher.clients.declaring import DeclarationOutcome, DefaultRead
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from heksher.clients.querying import Batch
     from heksher.clients.refreshing import Compiler
     from heksher.clients.session import Session
-    from heksher.clients.settled import Settled
     from heksher.clients.settling import Settling
     from heksher.clients.tracking import Tracking
     from heksher.settings.declared import DeclaredSetting
@@ -67,14 +65,11 @@ class Querying:
         settling: How the settings stand; asked again where a query does not know them.
         compiler: Takes the answers.
         tracking: What is tracked.
-        settled: What is as it was at the last refresh.
         first: Whether the first error is raised, instead of kept.
 
     Attributes:
-        batches: The queries for all settings; empty where there are none, or they may be others.
+        batches: The queries for all settings; `None` where they are others by now.
         etags: The ETag of each query that was answered well.
-        bodies: The answer to each query that was answered anew, if they are to be kept.
-        kept_queries: The queries of which the former answer still is the last good one.
         requeried: The declared names of the settings that were compiled.
         errors: What went wrong.
     """
@@ -86,15 +81,14 @@ class Querying:
         compiler: Compiler,
         *,
         tracking: Tracking,
-        settled: Settled | None,
         first: bool,
     ) -> None:
         self._session = session
         self._settling = settling
         self._compiler = compiler
         self._first = first
-        self._settled = None if settling.has_news else settled
         self._tracking = tracking
+        self._plan = settling.plan
         self._filter = tracking.query_filter()
         self._by_name: dict[str | None, list[DeclaredSetting]] = {}
         self._looks = 0
@@ -103,10 +97,8 @@ class Querying:
         self._absent: dict[str, Request] = {}
         self._redefaulted: set[str] = set()
         self._doubted: set[str] = set()
-        self.batches: tuple[Batch, ...] = ()
+        self.batches: tuple[Batch, ...] | None = None
         self.etags: dict[str, str] = {}
-        self.bodies: dict[str, bytes] = {}
-        self.kept_queries: set[str] = set()
         self.requeried: set[str] = set()
         self.errors: list[Exception] = []
 
@@ -115,17 +107,17 @@ class Querying:
         yield from self._query()
         for setting in self._living() if self._doubted else ():
             if setting.name in self._doubted:
-                self._compiler.raw_defaults.pop(setting.index, None)
+                self._compiler.readings.pop(setting.index, None)
 
     def _living(self) -> Collection[DeclaredSetting]:
         return self._compiler.living().values()
 
     def _query(self) -> Flow[None]:
-        if self._settled is None:
+        if self._plan is None:
             yield from self._find_by_name()
             pending = self._batches(self._living())
         else:
-            pending = list(self._settled.batches)
+            pending = list(self._plan.batches)
         self.batches = tuple(pending)
         while pending:
             self._unknown, self._absent = [], {}
@@ -172,14 +164,12 @@ class Querying:
                 reachable = True
             except ServiceError as error:
                 self._fail(error)
-                self.kept_queries.add(batch.query)
                 reachable = reachable or not isinstance(error, ServiceUnavailable)
         return reachable
 
     def _leave(self, batches: Iterable[Batch]) -> None:
         """Keep what is known of batches that are not asked for, since the service is gone."""
         for batch in batches:
-            self.kept_queries.add(batch.query)
             etag = self._etag(batch)
             if etag is not None:
                 self.etags[batch.query] = etag
@@ -196,18 +186,22 @@ class Querying:
     def _etag(self, batch: Batch) -> str | None:
         """Return the ETag to send, if everything that it vouches for is still here."""
         etag = self._session.etags.get((self._tracking, batch.query))
-        if etag is None or self._settled is not None:
+        if etag is None or self._plan is not None:
             return etag
-        for setting in self._settings_of(batch.names):
-            standing = self._settling.standings[setting.name]
-            read_local = self._session.local_defaults.get(setting.index)
-            if (
-                not self._compiler.has_former(setting.index)
-                or self._session.validators.get(setting.index, ()) != setting.validators
-                or read_local is not standing.reads_local_default(setting)
-            ):
-                return None
+        if not all(map(self._is_as_read, self._settings_of(batch.names))):
+            return None
         return etag
+
+    def _is_as_read(self, setting: DeclaredSetting) -> bool:
+        """Tell whether the values of a setting are there, and would be read as they were."""
+        reading = self._session.readings.get(setting.index)
+        standing = self._settling.standings[setting.name]
+        return (
+            reading is not None
+            and reading.validators == setting.validators
+            and reading.is_local_default is standing.reads_local_default(setting)
+            and self._compiler.has_former(setting.index)
+        )
 
     def _read(self, batch: Batch, request: Request, answer: Answer) -> Flow[None]:
         response = received(request, answer)
@@ -217,7 +211,6 @@ class Querying:
             if "If-None-Match" not in request.headers:
                 raise unexpected(request, response, "nothing was fetched before")
             self.etags[batch.query] = request.headers["If-None-Match"]
-            self.kept_queries.add(batch.query)
         elif response.status_code == httpx.codes.OK:
             yield from self._read_rules(batch, request, response)
         else:
@@ -237,21 +230,12 @@ class Querying:
             self._compile(asked.get(name, ()), queried)
         for name in asked.keys() - found.keys() - malformed.keys():
             self._absent[name] = request
-        if self._session.keeps_bodies:
-            self._keep_body(batch, response.content, malformed)
         wrong_names = malformed.keys() & asked.keys()
         for name in sorted(wrong_names):
             self._fail(unexpected(request, response, f"of setting {name!r}, {malformed[name]}"))
         etag = response.headers.get("etag", "")
         if _ETAG.fullmatch(etag) and not wrong_names and self._is_whole(batch):
             self.etags[batch.query] = etag
-
-    def _keep_body(self, batch: Batch, body: bytes, malformed: Collection[str]) -> None:
-        self.bodies[batch.query] = body
-        if malformed:
-            self.bodies[batch.query] = to_json({"settings": wire.read_query(body)[0]})
-            # What the former answer had of the malformed settings is still good.
-            self.kept_queries.add(batch.query)
 
     def _is_whole(self, batch: Batch) -> bool:
         """Tell whether all that *batch* asked for has come, and nothing of it is in doubt."""
@@ -275,8 +259,9 @@ class Querying:
             or setting.name in self.requeried
         ):
             return False
-        if setting.index in self._session.raw_defaults:
-            return bool(self._session.raw_defaults[setting.index] != raw)
+        reading = self._session.readings.get(setting.index)
+        if reading is not None:
+            return bool(reading.raw_default != raw)
         listed = [standing.listed.default_value] if standing.listed else []
         return raw not in [setting.raw_default, *listed]
 
@@ -293,8 +278,8 @@ class Querying:
         names |= absent.keys() | self._redefaulted
         if not (yield from self._look_again(names)):
             self._doubt(self._redefaulted)
-        # How settings stand, and so the queries for them, may be others now.
-        self.batches, self._settled = (), None
+        # They may go by other names now.
+        self.batches, self._plan = None, None
         yield from self._find_by_name()
         pending: list[Batch] = []
         for batch, settings in unknown:

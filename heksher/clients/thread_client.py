@@ -338,6 +338,7 @@ class ThreadHeksherClient(HeksherClient):
         is not here.
         """
         self._make_locks()
+        self._upkeep.session.forked()
         self._driver.forget()
         self._changes.forked()
         if self._state is ClientState.STARTING:

@@ -52,9 +52,7 @@ class Upkeep:
         self._registry = registry
         self._update_interval = update_interval
         self._last_good = last_good
-        self.session = Session(
-            registry, context_features, declares=declares, keeps_bodies=last_good is not None
-        )
+        self.session = Session(registry, context_features, declares=declares)
         self._defaults: dict[str, DefaultSource] = {}
         self.listeners = ChangeListeners()
         self._last_attempt: datetime | None = None
@@ -107,7 +105,9 @@ class Upkeep:
 
     def snapshot_to_save(self, refreshed: Refreshed) -> Callable[[], None] | None:
         """Return what writes the last good state to disk, if that is to be done now."""
-        return None if self._last_good is None else self._last_good.saving(refreshed)
+        return (
+            None if self._last_good is None else self._last_good.saving(refreshed, self._registry)
+        )
 
     def start_from_snapshot(self, error: Exception) -> bool:
         """Publish the last good state, if there is one, instead of what *error* kept away."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -12,7 +13,7 @@ import pytest
 from heksher import InvalidContext, ServiceStatusError, ServiceUnavailable, UnexpectedResponse
 from heksher.clients.effects import AT_ONCE, Request, Send
 from heksher.clients.flows import ping, refresh
-from heksher.clients.query_flow import MAX_HALVINGS
+from heksher.clients.query_flow import COMPILED_IN_ONE_GO, MAX_HALVINGS
 from heksher.settings.setting import Setting
 
 if TYPE_CHECKING:
@@ -125,6 +126,24 @@ def test_304_leaves_the_rule_sets_as_they_are(talk: Conversation) -> None:
     assert talk.rule_set(setting) is before
     assert refreshed.changed == frozenset()
     assert list(refreshed.etags.values()) == ['"1"']
+
+
+def test_others_run_while_a_batch_is_compiled(talk: Conversation) -> None:
+    def slow(value: int, *_: object) -> int:
+        until = perf_counter() + 2 * COMPILED_IN_ONE_GO
+        while perf_counter() < until:
+            pass
+        return value
+
+    settings = known(talk, *many(10))
+    talk.refresh(first=True)
+    before = talk.breaths
+    for setting in settings:
+        setting.add_validator(slow)
+
+    talk.refresh()
+
+    assert talk.breaths - before >= len(settings) - 1
 
 
 def test_changed_batch_alone_is_compiled_again(talk: Conversation) -> None:
@@ -1113,8 +1132,8 @@ def test_falsy_default_of_a_created_setting_gives_way_too(talk: Conversation) ->
     talk.refresh()
     talk.service.settings.pop("a")
     talk.service.instead.append(answering("query", reply(500)))
-    talk.session.standings, talk.session.settled = {}, None
-    talk.session.raw_defaults.clear()
+    talk.session.standings, talk.session.plan = {}, None
+    talk.session.readings.clear()
     talk.refresh()
     upgrade_elsewhere(talk, "a", 5)
     talk.service.instead.clear()
@@ -1319,7 +1338,7 @@ def test_dead_settings_are_forgotten(talk: Conversation) -> None:
     refreshed = talk.refresh()
 
     assert (refreshed.snapshot.rule_sets, talk.session.standings) == ({}, {})
-    assert (talk.session.raw_defaults, talk.session.validators) == ({}, {})
+    assert talk.session.readings == {}
     assert len(talk.last_requests) == 1
 
 
