@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from math import inf
 from pathlib import Path
 from time import monotonic, time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from heksher.clients.declaring import DeclarationOutcome, DefaultRead, Standing
 from heksher.clients.published import Encoding, raw_values_of
@@ -34,8 +35,10 @@ if TYPE_CHECKING:
     from heksher.clients.refreshing import Refreshed
     from heksher.clients.session import Session
     from heksher.clients.snapshot_file import SavedSetting, SavedState
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.clients.tracking import Tracking
+    from heksher.settings.declaration import Declaration
     from heksher.settings.registry import Registry
+    from heksher.settings.rules import RuleSet
 
 RENEWED_AFTER: Final = 0.25
 """At which part of the greatest age a file is written anew, though nothing has changed."""
@@ -65,7 +68,7 @@ class LastGood:
         self._file = SnapshotFile(Path(path).absolute(), max_age)
         self._clock = clock
         self._raw_values: dict[int, RawValues] = {}
-        self._saved: Refreshed | None = None
+        self._saved: _Saved | None = None
         self._saved_as_of = -inf
         self._is_failing = False
         self._left_out: frozenset[str] = frozenset()
@@ -96,14 +99,13 @@ class LastGood:
 
     def _is_new(self, refreshed: Refreshed) -> bool:
         """Tell whether a refresh is to be written though the file is young, and remember it."""
-        former, self._saved = self._saved, refreshed
-        return (
-            former is None
-            or former.snapshot.rule_sets is not refreshed.snapshot.rule_sets
-            or former.snapshot.feature_order != refreshed.snapshot.feature_order
-            or former.tracking != refreshed.tracking
-            or not _stand_the_same(former.standings, refreshed.standings)
+        snapshot = refreshed.snapshot
+        # Not the refresh itself: it holds settings, which the program may drop.
+        saved = _Saved(
+            snapshot.rule_sets, snapshot.feature_order, refreshed.tracking, refreshed.standings
         )
+        former, self._saved = self._saved, saved
+        return former is None or not saved.is_like(former)
 
     def _save(self, refreshed: Refreshed, registry: Registry, as_of: float) -> None:
         """Write to disk what is published; a failure costs one warning, however often it comes."""
@@ -164,19 +166,32 @@ class LastGood:
         )
 
 
-def _stand_the_same(former: Mapping[str, Standing], now: Mapping[str, Standing]) -> bool:
-    """Tell whether what a file has of the standings is the same."""
-    if former is now:
-        return True
-    before, after = (
-        {name: (one.canonical_name, one.default_read) for name, one in standings.items()}
-        for standings in (former, now)
-    )
-    return before == after
+@dataclass(frozen=True, slots=True)
+class _Saved:
+    """What a file was made of."""
+
+    rule_sets: Mapping[int, RuleSet[Any]]
+    feature_order: tuple[str, ...]
+    tracking: Tracking
+    standings: Mapping[str, Standing]
+
+    def is_like(self, former: _Saved) -> bool:
+        """Tell whether a file of this would be the same."""
+        return (
+            self.rule_sets is former.rule_sets
+            and self.feature_order == former.feature_order
+            and self.tracking == former.tracking
+            and (self.standings is former.standings or self._names() == former._names())
+        )
+
+    def _names(self) -> dict[str, tuple[str | None, DefaultRead]]:
+        return {
+            name: (one.canonical_name, one.default_read) for name, one in self.standings.items()
+        }
 
 
 def _found(
-    setting: DeclaredSetting,
+    setting: Declaration,
     saved: Mapping[str, SavedSetting],
     by_canonical_name: Mapping[str | None, SavedSetting],
 ) -> SavedSetting | None:
@@ -190,7 +205,7 @@ def _found(
     return None
 
 
-def _standing(setting: DeclaredSetting, saved: SavedSetting) -> Standing:
+def _standing(setting: Declaration, saved: SavedSetting) -> Standing:
     is_local = saved["default_origin"] == "local default"
     return Standing(
         setting.name,

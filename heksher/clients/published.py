@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from heksher.clients.declaring import Standing
     from heksher.clients.snapshot_file import SavedSetting
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.declaration import Declaration
     from heksher.settings.rules import RuleSet
     from heksher.settings.state import Snapshot
     from heksher.settings.values import Coercion, Json
@@ -46,14 +46,14 @@ class Encoding:
         self.left_out: list[str] = []
 
     def encode(
-        self, settings: Iterable[DeclaredSetting], snapshot: Snapshot
+        self, settings: Iterable[Declaration], snapshot: Snapshot
     ) -> Iterator[tuple[str, SavedSetting]]:
         """Yield what each of *settings* has in *snapshot*, with its name as declared."""
         for setting in settings:
             rule_set = snapshot.rule_sets.get(setting.index, setting.declared_rules)
             yield setting.name, self._encoded(setting, rule_set)
 
-    def _encoded(self, setting: DeclaredSetting, rule_set: RuleSet[Any]) -> SavedSetting:
+    def _encoded(self, setting: Declaration, rule_set: RuleSet[Any]) -> SavedSetting:
         standing = self._standings.get(setting.name)
         default_read = (
             DefaultRead.THEIRS_UNLESS_FALSY if standing is None else standing.default_read
@@ -85,7 +85,7 @@ class Encoding:
             )
         return saved
 
-    def _raw(self, setting: DeclaredSetting, rule_id: int | None, value: Any) -> Json:
+    def _raw(self, setting: Declaration, rule_id: int | None, value: Any) -> Json:
         """Return the JSON that *value* was read from, or would be read from.
 
         Raises:
@@ -107,7 +107,7 @@ class Encoding:
             raise Rejected("it would be read as another value")
         return raw
 
-    def _leave_out(self, setting: DeclaredSetting, what: str, rejected: Rejected) -> None:
+    def _leave_out(self, setting: Declaration, what: str, rejected: Rejected) -> None:
         self.left_out.append(f"setting {setting.name!r}: {what}: {rejected}")
 
 

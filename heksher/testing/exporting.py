@@ -6,22 +6,22 @@ The file has the format of a client's `snapshot_path`, so that file does as well
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from time import time
-from typing import TYPE_CHECKING
 
 from heksher import wire
 from heksher.clients.published import Encoding
-from heksher.clients.snapshot_file import SnapshotFile, SnapshotUnusable, saved_content
+from heksher.clients.snapshot_file import (
+    SavedSetting,
+    SnapshotFile,
+    SnapshotUnusable,
+    saved_content,
+)
 from heksher.exceptions import UsageError
 from heksher.settings import registry as registries
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from heksher.clients.snapshot_file import SavedSetting
-    from heksher.settings.registry import Registry
+from heksher.settings.registry import Registry
 
 
 def export_snapshot(

@@ -9,6 +9,7 @@ import pytest
 
 from clients.test_flows import answering, declare, known, reply
 from heksher.clients.refreshing import RULE_SETS_IN_ONE_GO, let_go
+from heksher.settings.setting import declaration_of
 from heksher.settings.state import Snapshot
 
 if TYPE_CHECKING:
@@ -50,12 +51,12 @@ def test_an_unchanged_refresh_keeps_fillers(
     talk.registry.set_defaults({})
     with pytest.raises(LookupError):
         fetched[0].get()
-    filler = talk.registry.current_state()[fetched[0].index + 1]
+    filler = talk.registry.current_state()[declaration_of(fetched[0]).place + 1]
 
     talk.refresh()
 
     assert filler is not None
-    assert talk.registry.current_state()[fetched[0].index + 1] is filler
+    assert talk.registry.current_state()[declaration_of(fetched[0]).place + 1] is filler
 
 
 def test_a_refresh_after_a_change_replaces_that_setting_alone(
@@ -68,7 +69,7 @@ def test_a_refresh_after_a_change_replaces_that_setting_alone(
     talk.refresh()
 
     assert (fetched[0].get(user="x"), fetched[1].get(user="x")) == (7, 6)
-    assert talk.rule_set(fetched[1]) is before[fetched[1].index]
+    assert talk.rule_set(fetched[1]) is before[declaration_of(fetched[1]).index]
 
 
 def test_a_new_validator_asks_for_its_setting_again(
@@ -88,13 +89,13 @@ def test_a_new_setting_is_declared_and_queried(talk: Conversation) -> None:
     talk.refresh()
 
     assert talk.session.standings["new"].canonical_name == "new"
-    assert new.index in talk.registry.snapshot.rule_sets
+    assert declaration_of(new).index in talk.registry.snapshot.rule_sets
 
 
 def test_a_setting_that_died_is_queried_no_longer(
     talk: Conversation, fetched: list[Setting[int]]
 ) -> None:
-    index = fetched[0].index
+    index = declaration_of(fetched[0]).index
     talk.kept.clear()
     del fetched[0]
     gc.collect()
