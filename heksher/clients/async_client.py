@@ -108,10 +108,13 @@ class AsyncHeksherClient(HeksherClient):
         if not refreshing.done():
             refreshing.cancel()
             self._start_from_snapshot(self._late())
-        elif isinstance(error := refreshing.exception(), ServiceError):
-            self._start_from_snapshot(error)
         else:
-            refreshing.result()
+            try:
+                refreshing.result()
+            except ServiceError as error:
+                self._start_from_snapshot(error)
+            finally:
+                del refreshing  # it holds what it raises, whose traceback leads here
 
     def _spawn(self, coroutine: Any) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -136,6 +139,7 @@ class AsyncHeksherClient(HeksherClient):
             except BaseException as raised:  # noqa: BLE001  # such as pytest.fail() in a callback
                 error = self._ended_by(raised)
             self._settle(error)
+            del error  # its traceback leads to whoever called reload()
 
     def _settle(self, error: Exception | None) -> None:
         served, self._served = self._served, []
@@ -154,13 +158,15 @@ class AsyncHeksherClient(HeksherClient):
         """Refresh once; return what went wrong, after reporting it."""
         self._upkeep.begin()
         try:
-            await self._drive_refresh(first=False, thorough=thorough)
-        except Exception as error:  # noqa: BLE001  # nothing may end the updates
+            error = await self._drive_refresh(first=False, thorough=thorough)
+        except Exception as raised:  # noqa: BLE001  # nothing may end the updates
+            return self._failed(raised)
+        if error is not None:
             return self._failed(error)
         self._call("on_update_ok", self.on_update_ok)
         return None
 
-    async def _drive_refresh(self, *, first: bool, thorough: bool) -> None:
+    async def _drive_refresh(self, *, first: bool, thorough: bool) -> Exception | None:
         flow = flows.refresh(self._upkeep.session, first=first, thorough=thorough)
         refreshed = await self._driver.drive(flow)
         async with self.modification_lock:
@@ -172,9 +178,9 @@ class AsyncHeksherClient(HeksherClient):
         save = self._upkeep.snapshot_to_save(refreshed)
         if save is not None:
             await asyncio.to_thread(save)
-        if refreshed.errors:
-            raise refreshed.errors[0]
-        self._upkeep.succeeded()
+        if not refreshed.errors:
+            self._upkeep.succeeded()
+        return next(iter(refreshed.errors), None)
 
     def _notify(self, refreshed: Refreshed) -> None:
         self._upkeep.listeners.notify(refreshed.changed)
@@ -199,7 +205,10 @@ class AsyncHeksherClient(HeksherClient):
         done = asyncio.get_running_loop().create_future()
         self._waiting.append(done)
         self._news.set()
-        await done
+        try:
+            await done
+        finally:
+            del done  # it holds what it raises, whose traceback leads here
 
     async def aclose(self) -> None:
         """Stop the updates and close the connections that this client opened.
@@ -300,6 +309,7 @@ class AsyncHeksherClient(HeksherClient):
         """
         self._loop = None
         self._tasks, self._waiting, self._served = set(), [], []
+        self._upkeep.session.forked()
         self._driver.forget()
         self._changes = Changes()
         self._changes.close()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
 
 from heksher.clients import forking
+from heksher.clients.effects import without_frames
 from heksher.clients.last_good import last_good
 from heksher.clients.notifying import refuse_coroutine
 from heksher.clients.options import ClientOptions
@@ -92,9 +93,13 @@ class HeksherClient(ABC):
         Raises:
             ServiceError: There is none.
         """
-        if not self._upkeep.start_from_snapshot(error):
+        if self._upkeep.start_from_snapshot(error):
+            self._start_error = without_frames(error)
+            return
+        try:
             raise error
-        self._start_error = error
+        finally:
+            del error  # its traceback leads here
 
     def _tell_start(self) -> None:
         """Call the hook for the first update, now that the client is started."""

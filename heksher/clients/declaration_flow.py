@@ -26,6 +26,7 @@ from heksher.clients.effects import (
     read_body,
     received,
     unexpected,
+    without_frames,
 )
 from heksher.clients.retry_after import longest_asked
 from heksher.clients.status import Difference, RefusedDeclaration
@@ -158,7 +159,7 @@ class Declarer:
             standing = _standing(setting, post, request, received(request, answer))
         except UnexpectedResponse as error:
             standing = post.standing
-            self.errors.append(error)
+            self.errors.append(without_frames(error))
         self.standings[setting.name] = standing
         if _is_overtaken(setting, post, standing):
             self.overtaken.append((setting, post))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from heksher.clients.effects import Breathe
 from heksher.settings.compiling import CompileOptions, compile_rule_set
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from heksher.clients.declaring import Standing
     from heksher.clients.effects import Flow
-    from heksher.clients.settled import Settled
+    from heksher.clients.querying import Plan
     from heksher.clients.tracking import Tracking
     from heksher.settings.compiling import RawRule
     from heksher.settings.declaration import Declaration
@@ -24,6 +24,20 @@ if TYPE_CHECKING:
 
 RULE_SETS_IN_ONE_GO: Final = 500
 """How many rule sets are brought into order, or let go, before others may run: a few ms."""
+
+
+class Reading(NamedTuple):
+    """What the values of a setting were made of when they were compiled last.
+
+    Attributes:
+        validators: The validators that they passed.
+        is_local_default: Whether the setting was to read its own default.
+        raw_default: The service's default.
+    """
+
+    validators: tuple[Any, ...]
+    is_local_default: bool
+    raw_default: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +49,10 @@ class Refreshed:
         changed: The settings that some context reads otherwise now.
         etags: The ETag of each query that was answered well.
         tracking: What was tracked when it began.
-        raw_defaults: The service's default of each setting compiled, by index.
-        validators: The validators that each setting compiled had, by index.
-        local_defaults: Whether each setting compiled was to read its own default, by index.
+        readings: How each setting compiled was read, by index.
+        validated: What each setting with validators was compiled from, by index.
         standings: How each setting stands, by declared name.
-        settled: What the next refresh need not find out, if all is settled.
-        bodies: The answer to each query that was answered anew, if they are to be kept.
-        kept_queries: The queries of which the former answer still is the last good one.
+        plan: The queries that the next refresh can send again, if all that could be was found out.
         notes: What is to be said once of settings' declarations, by declared name.
         malformed: What is wrong with entries of the service's list.
         missing_features: The client's context features that the service lacks.
@@ -53,13 +64,10 @@ class Refreshed:
     changed: frozenset[Declaration]
     etags: Mapping[str, str]
     tracking: Tracking
-    raw_defaults: dict[int, Any]
-    validators: dict[int, tuple[Any, ...]]
-    local_defaults: dict[int, bool]
+    readings: Mapping[int, Reading]
+    validated: Mapping[int, QueriedSetting]
     standings: dict[str, Standing]
-    settled: Settled | None = None
-    bodies: Mapping[str, bytes] = field(default_factory=dict)
-    kept_queries: frozenset[str] = frozenset()
+    plan: Plan | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
     malformed: tuple[str, ...] = ()
     missing_features: tuple[str, ...] = ()
@@ -71,16 +79,15 @@ class Compiler:
     """Collects the rule sets of one refresh.
 
     Args:
-        living: Returns all living settings by index; called where they are needed.
+        living: Returns all living settings by index.
         previous: The rule sets that are read now, by index.
         feature_order: The service's order of context features.
         is_tracked: Tells whether a condition is tracked; `None` for all.
 
     Attributes:
         changed: The settings that some context reads otherwise.
-        raw_defaults: The service's default of each setting compiled, by index.
-        validators: The validators of each setting compiled, by index.
-        local_defaults: Whether each setting compiled was to read its own default, by index.
+        readings: How each setting compiled was read, by index.
+        validated: What each setting with validators was compiled from, by index.
     """
 
     def __init__(
@@ -96,9 +103,8 @@ class Compiler:
         self._feature_order = feature_order
         self._is_tracked = is_tracked
         self.changed: set[Declaration] = set()
-        self.raw_defaults: dict[int, Any] = {}
-        self.validators: dict[int, tuple[Any, ...]] = {}
-        self.local_defaults: dict[int, bool] = {}
+        self.readings: dict[int, Reading] = {}
+        self.validated: dict[int, QueriedSetting] = {}
         self._next: dict[int, RuleSet[Any]] | None = None
 
     @property
@@ -127,12 +133,15 @@ class Compiler:
 
     def compile(self, setting: Declaration, queried: QueriedSetting, standing: Standing) -> None:
         """Compile what a query answered for *setting*; what goes wrong there stays there."""
-        self.raw_defaults[setting.index] = queried["default_value"]
-        # Taken before any is called: one that is added meanwhile has not seen all values.
-        self.validators[setting.index] = setting.validators
-        self.local_defaults[setting.index] = standing.reads_local_default(setting)
+        # Taken before any validator is called: one that is added meanwhile has not seen all values.
+        reading = Reading(
+            setting.validators, standing.reads_local_default(setting), queried["default_value"]
+        )
+        self.readings[setting.index] = reading
         try:
             self._take(setting, self._compiled(setting, queried, standing))
+            if reading.validators:
+                self.validated[setting.index] = queried
         except (Exception, CancelledError) as error:  # noqa: BLE001  # a user's code may raise anything
             self._keep(setting, f"reading its rules raised {type(error).__name__}")
 

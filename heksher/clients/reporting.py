@@ -46,7 +46,7 @@ def report_refreshed(
         former_standings: How settings stood before, by name.
         former_missing: The context features that were missing before.
     """
-    compiled = [(index, refreshed.snapshot.rule_sets.get(index)) for index in refreshed.validators]
+    compiled = [(index, refreshed.snapshot.rule_sets.get(index)) for index in refreshed.readings]
     news = {
         index: rule_set
         for index, rule_set in compiled
@@ -175,6 +175,12 @@ def report_snapshot_unusable(path: Path, reason: Exception) -> None:
 def report_snapshot_unsaved(path: Path, reason: str) -> None:
     """Log that the last good state could not be written; updates go on."""
     logger.warning("the snapshot file %s could not be written: %s", path, reason)
+
+
+def report_snapshot_incomplete(path: Path, left_out: Iterable[str]) -> None:
+    """Log which values are not in a snapshot file."""
+    for text in left_out:
+        logger.warning("left out of the snapshot file %s: %s", path, text)
 
 
 def report_forked(client: str, age: float | None, then: str) -> None:

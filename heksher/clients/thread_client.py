@@ -132,6 +132,7 @@ class ThreadHeksherClient(HeksherClient):
             except BaseException as raised:  # noqa: BLE001  # such as SystemExit from a listener
                 error = self._ended_by(raised)
             self._settle(error)
+            del error  # its traceback leads to whoever called reload()
 
     def _settle(self, error: Exception | None) -> None:
         """Tell those whose calls of `reload` are over."""
@@ -160,15 +161,17 @@ class ThreadHeksherClient(HeksherClient):
         """Refresh once; return what went wrong, after reporting it."""
         self._upkeep.begin()
         try:
-            self._drive_refresh(first=False, thorough=thorough)
-        except ClientClosed as error:
-            return error
-        except Exception as error:  # noqa: BLE001  # nothing may end the updates
+            error = self._drive_refresh(first=False, thorough=thorough)
+        except ClientClosed as closed:
+            return closed
+        except Exception as raised:  # noqa: BLE001  # nothing may end the updates
+            return self._failed(raised)
+        if error is not None:
             return self._failed(error)
         self._call("on_update_ok", self.on_update_ok)
         return None
 
-    def _drive_refresh(self, *, first: bool, thorough: bool, due: float = inf) -> None:
+    def _drive_refresh(self, *, first: bool, thorough: bool, due: float = inf) -> Exception | None:
         flow = flows.refresh(self._upkeep.session, first=first, thorough=thorough)
         refreshed = self._driver.drive(flow, due=due)
         with self.modification_lock:
@@ -183,9 +186,9 @@ class ThreadHeksherClient(HeksherClient):
         save = self._upkeep.snapshot_to_save(refreshed)
         if save is not None:
             save()
-        if refreshed.errors:
-            raise refreshed.errors[0]
-        self._upkeep.succeeded()
+        if not refreshed.errors:
+            self._upkeep.succeeded()
+        return next(iter(refreshed.errors), None)
 
     def reload(self) -> None:
         """Update all settings now, and reset the timer.
@@ -209,7 +212,10 @@ class ThreadHeksherClient(HeksherClient):
                 )
             self._waiting.append(done)
             self._news.notify_all()
-        done.result()
+        try:
+            done.result()
+        finally:
+            del done  # it holds what it raises, whose traceback leads here
 
     def close(self) -> None:
         """Stop the updates and close the connections that this client opened.
@@ -294,6 +300,7 @@ class ThreadHeksherClient(HeksherClient):
         is not here.
         """
         self._make_locks()
+        self._upkeep.session.forked()
         self._driver.forget()
         self._changes.forked()
         if self._driver.uses_callers_connections:

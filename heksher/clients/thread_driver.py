@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import httpx
 
-from heksher.clients.effects import Breathe, Send
+from heksher.clients.effects import Breathe, Send, without_frames
 from heksher.clients.exchange import Exchange, Sockets
 from heksher.clients.lines import Lines
 from heksher.exceptions import ClientClosed
@@ -113,7 +113,7 @@ class ThreadDriver:
         except ClientClosed:
             raise
         except Exception as error:  # noqa: BLE001  # such as: no thread can be started
-            return error
+            return without_frames(error)
         self._check(due)
         return answer
 

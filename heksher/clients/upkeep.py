@@ -52,9 +52,7 @@ class Upkeep:
     ) -> None:
         self._registry = registry
         self._last_good = last_good
-        self.session: Session = Session(
-            registry, context_features, declares=declares, keeps_bodies=last_good is not None
-        )
+        self.session: Session = Session(registry, context_features, declares=declares)
         self.pacing: Pacing = Pacing(update_interval, self.session.randomness)
         self._defaults: dict[str, DefaultSource] = {}
         self.listeners: ChangeListeners = ChangeListeners()
@@ -71,7 +69,7 @@ class Upkeep:
             ClientStateError: Another one is.
         """
         self._registry.claim(client)
-        self._registry.set_defaults(self._defaults, replace=True)
+        self._registry.set_defaults(dict(self._defaults), replace=True)
 
     def set_defaults(self, client: MainClient, features: dict[str, FeatureDefault]) -> None:
         """Give context features their defaults: at once, unless another client is the main one.
@@ -109,7 +107,9 @@ class Upkeep:
 
     def snapshot_to_save(self, refreshed: Refreshed) -> Callable[[], None] | None:
         """Return what writes the last good state to disk, if that is to be done now."""
-        return None if self._last_good is None else self._last_good.saving(refreshed)
+        return (
+            None if self._last_good is None else self._last_good.saving(refreshed, self._registry)
+        )
 
     def start_from_snapshot(self, error: Exception) -> bool:
         """Publish the last good state, if there is one, instead of what *error* kept away."""

@@ -42,6 +42,7 @@ class LocalService:
 
     def __init__(self, context_features: Iterable[str]) -> None:
         # Here, since the stubs beside this class need no extra.
+        from heksher.server import create_app
 
         self._app = create_app(context_features=context_features)
         self._failures = Failures(self._app)

@@ -14,10 +14,10 @@ from heksher.settings.values import Rejected
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from heksher.clients.snapshot_file import SavedSetting
     from heksher.settings.declaration import Declaration
     from heksher.settings.registry import Registry
     from heksher.settings.values import Coercion
-    from heksher.wire import QueriedSetting
 
 _RULES_SHOWN = 3
 
@@ -70,7 +70,7 @@ class ProductionValues:
         rejected: The values that this program cannot read, in words, with the reasons.
     """
 
-    def __init__(self, settings: Mapping[str, QueriedSetting], registry: Registry) -> None:
+    def __init__(self, settings: Mapping[str, SavedSetting], registry: Registry) -> None:
         self._settings = settings
         self._registry = registry
         self._values: dict[int, list[ProductionValue]] = {}

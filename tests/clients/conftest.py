@@ -191,6 +191,7 @@ class Conversation:
         self.kept: list[Setting[Any, ...]] = []
         self.sends: list[int] = []
         self.waits: list[float] = []
+        self.breaths = 0
 
     def drive(self, flow: Flow[T]) -> T:
         answers: list[Answer] | None = None
@@ -208,6 +209,7 @@ class Conversation:
                 self.waits.append(effect.seconds)
             else:
                 assert isinstance(effect, Breathe)
+                self.breaths += 1
 
     def refresh(self, *, first: bool = False, thorough: bool = False) -> Refreshed:
         """Refresh once, publish, commit."""

@@ -68,11 +68,11 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run tests, given as source, against `PRODUCTION`, in a process of their own."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makepyfile(shop=dedent(SHOP))
-    pytester.makefile(".json", production=json.dumps({"settings": PRODUCTION}))
+    export_snapshot(pytester.path / "production.snapshot", json.dumps({"settings": PRODUCTION}))
 
     def run_tests(source: str, *arguments: str) -> pytest.RunResult:
         pytester.makepyfile(test_shop=f"import pytest\nfrom shop import *\n{dedent(source)}")
-        options = ("-p", "pytest_heksher", "-v", "--heksher-snapshot", "production.json")
+        options = ("-p", "pytest_heksher", "-v", "--heksher-snapshot", "production.snapshot")
         return pytester.runpytest_subprocess(*options, *arguments)
 
     return run_tests
@@ -294,7 +294,7 @@ def test_nothing_is_left_behind(run: Run) -> None:
 def test_file_that_is_no_snapshot_is_an_error_at_the_start(
     content: str | None, run: Run, pytester: pytest.Pytester
 ) -> None:
-    path = pytester.path / "production.json"
+    path = pytester.path / "production.snapshot"
     path.unlink()
     if content is not None:
         path.write_text(content)
@@ -302,7 +302,7 @@ def test_file_that_is_no_snapshot_is_an_error_at_the_start(
     result = run("def test_one(): ...")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: --heksher-snapshot: *production.json*"])
+    result.stderr.fnmatch_lines(["ERROR: --heksher-snapshot: *production.snapshot*"])
 
 
 def test_export_of_a_registry_reads_as_what_the_service_answers(
@@ -311,16 +311,18 @@ def test_export_of_a_registry_reads_as_what_the_service_answers(
     setting = Setting[list[int]](
         "a", configurable_features=["user"], default_value=[1], registry=registry
     )
-    kept = Setting("c", str, ["user"], "é", registry=registry)
+    other = Setting("c", str, ["user"], "é", registry=registry)
     publish(setting, [(7, [["user", "x"]], [2, 3])], default=[4])
 
-    export_snapshot(tmp_path / "values.json", registry=registry)
+    export_snapshot(tmp_path / "values.snapshot", registry=registry)
 
-    rules = [{"rule_id": 7, "context_features": [("user", "x")], "value": [2, 3]}]
-    assert read_snapshot(tmp_path / "values.json") == {
-        "a": {"default_value": [4], "rules": rules},
-        "c": {"default_value": kept.raw_default, "rules": []},
-    }
+    found = read_snapshot(tmp_path / "values.snapshot")
+    assert found["a"]["default_value"] == [4]
+    assert found["c"]["default_value"] == other.default_value
+    assert found["a"]["rules"] == [
+        {"rule_id": 7, "context_features": [("user", "x")], "value": [2, 3]}
+    ]
+    assert found["c"]["rules"] == []
 
 
 def test_export_takes_the_answer_of_a_service(tmp_path: Path, registry: Registry) -> None:
@@ -329,13 +331,13 @@ def test_export_takes_the_answer_of_a_service(tmp_path: Path, registry: Registry
         rule_id = service.add_rule(setting, 5, user="x")
         answer = http.get("/api/v1/query", params={"settings": "ttl", "context_filters": "*"})
 
-    export_snapshot(tmp_path / "values.json", answer.content)
+    export_snapshot(tmp_path / "values.snapshot", answer.content)
 
-    found = read_snapshot(tmp_path / "values.json")["ttl"]
+    found = read_snapshot(tmp_path / "values.snapshot")["ttl"]
     assert [(one["rule_id"], one["value"]) for one in found["rules"]] == [(rule_id, 5)]
-    export_snapshot(tmp_path / "values.json", answer.text)
+    export_snapshot(tmp_path / "values.snapshot", answer.text)
     with pytest.raises(UsageError, match="not what a service answers to a query"):
-        export_snapshot(tmp_path / "values.json", b'{"detail": "no"}')
+        export_snapshot(tmp_path / "values.snapshot", b'{"detail": "no"}')
 
 
 def test_values_of_a_renamed_setting_are_found_by_its_alias(registry: Registry) -> None:
