@@ -21,7 +21,7 @@ class TrackAll:
         return "TRACK_ALL"
 
 
-Tracked: TypeAlias = "str | Collection[str] | TrackAll"
+Tracked: TypeAlias = str | Collection[str] | TrackAll
 """What a context feature may be tracked with."""
 
 TRACK_ALL: Final = TrackAll()
