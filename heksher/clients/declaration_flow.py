@@ -29,8 +29,9 @@ from heksher.clients.effects import (
     without_frames,
 )
 from heksher.clients.retry_after import longest_asked
-from heksher.clients.status import Difference, RefusedDeclaration
+from heksher.clients.status import RefusedDeclaration
 from heksher.exceptions import UnexpectedResponse
+from heksher.settings.differences import Difference
 
 if TYPE_CHECKING:
     import random

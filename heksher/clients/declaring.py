@@ -1,8 +1,8 @@
 """How a setting stands with the service: what to declare, and which default to read.
 
 The service's list says most of it without a declaration, which would cost a request each; the
-table in `docs/declarations.md` is what `decide` follows. Differences are the service's: types
-parsed, features as sets, Python's `==` for defaults and metadata, versions as numbers.
+table in `docs/declarations.md` is what `decide` follows. Differences are the service's, and
+versions numbers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from heksher.clients.status import Difference, OutdatedDeclaration, RefusedDeclaration
+from heksher.clients.status import OutdatedDeclaration, RefusedDeclaration
+from heksher.settings.differences import Terms
+from heksher.settings.differences import differences as find_differences
 from heksher.settings.type_strings import parse
 from heksher.settings.values import Rejected
 from heksher.wire import version_numbers
@@ -19,6 +21,8 @@ from heksher.wire import version_numbers
 if TYPE_CHECKING:
     from heksher.clients.listing import Listing
     from heksher.settings.declaration import Declaration
+    from heksher.settings.differences import Difference
+    from heksher.settings.type_strings import HeksherType
     from heksher.wire import ListedSetting
 
 
@@ -338,48 +342,33 @@ def same_default(setting: Declaration, raw: Any) -> bool:
 def differences(
     setting: Declaration, listed: ListedSetting, *, outdated: bool
 ) -> tuple[Difference, ...]:
-    """Return what the service holds otherwise, minor differences first.
+    """Return what the service holds otherwise, in the service's order.
 
     Args:
         setting: What is declared here.
         listed: What the service holds.
         outdated: Whether the service's is the newer one, so that levels are seen from there.
     """
-    found = []
-    if setting.name != listed.name:
-        found.append(Difference("minor", "name", listed.name))
-    if not same_default(setting, listed.default_value):
-        found.append(Difference("minor", "default_value", listed.default_value))
-    if dict(setting.metadata) != listed.metadata:
-        found.append(Difference("minor", "metadata", listed.metadata))
-    found += _feature_differences(setting, listed, outdated=outdated)
-    found += _type_differences(setting, listed, outdated=outdated)
-    return tuple(sorted(found, key=lambda one: one.level == "major"))
+    declared = Terms(
+        setting.name,
+        setting.configurable_features,
+        setting.decoder.type,
+        setting.raw_default,
+        dict(setting.metadata),
+    )
+    is_same = same_default(setting, listed.default_value)
+    held = Terms(
+        listed.name,
+        listed.configurable_features,
+        _type_of(listed),
+        setting.raw_default if is_same else listed.default_value,
+        listed.metadata,
+    )
+    return find_differences(held, declared, outdated=outdated)
 
 
-def _feature_differences(
-    setting: Declaration, listed: ListedSetting, *, outdated: bool
-) -> list[Difference]:
-    ours, theirs = set(setting.configurable_features), set(listed.configurable_features)
-    if ours == theirs:
-        return []
-    newer, older = (theirs, ours) if outdated else (ours, theirs)
-    if newer < older:
-        removed = sorted(older - newer)
-        return [Difference("minor", message=f"removal of configurable features {removed}")]
-    return [Difference("major", "configurable_features", listed.configurable_features)]
-
-
-def _type_differences(
-    setting: Declaration, listed: ListedSetting, *, outdated: bool
-) -> list[Difference]:
+def _type_of(listed: ListedSetting) -> HeksherType | str:
     try:
-        theirs = parse(listed.type)
+        return parse(listed.type)
     except ValueError:
-        return [Difference("major", "type", listed.type)]
-    ours = setting.decoder.type
-    if ours == theirs:
-        return []
-    newer, older = (theirs, ours) if outdated else (ours, theirs)
-    level = "minor" if newer.is_subtype_of(older) else "major"
-    return [Difference(level, "type", listed.type)]
+        return listed.type

@@ -113,11 +113,11 @@ def _report_standing(name: str, standing: Standing, former: Standing | None) -> 
         level = logging.WARNING if _is_harmless(standing.refusal) else logging.ERROR
         logger.log(level, "%s", standing.refusal, extra=extra)
     elif standing.outcome is DeclarationOutcome.OUTDATED:
-        listed = ", ".join(str(one) for one in standing.differences) or "in nothing"
+        listed = ", ".join(str(one) for one in standing.differences)
         logger.warning(
-            "setting %r is outdated: the service has a newer version, different in: %s",
+            "setting %r is outdated: the service has a newer version, %s",
             name,
-            listed,
+            f"different in: {listed}" if listed else "with no other difference",
             extra=extra,
         )
     elif standing.outcome is not DeclarationOutcome.UPTODATE:

@@ -1,31 +1,11 @@
 """What a client can say of itself: `ClientStatus`, and what was refused."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
+from heksher.settings.differences import Difference
 from heksher.settings.rules import Rejection
 from heksher.settings.state import Source
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One thing that the service holds otherwise than a declaration says.
-
-    Attributes:
-        level: `minor`, `major` or `mismatch`, in the service's words.
-        attribute: What differs, as in `default_value`; `None` where only a message says.
-        latest_value: What the service holds, raw; not part of the `repr`.
-        message: The service's own words, where there is no attribute.
-    """
-
-    level: str
-    attribute: str | None = None
-    latest_value: Any = field(default=None, repr=False)
-    message: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.attribute or self.message} ({self.level})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,6 @@ from starlette.responses import Response
 from heksher.server import versions
 from heksher.server.answers import Refusal, json_answer, text_answer
 from heksher.server.bodies import Declaration, RequestBody
-from heksher.server.differences import (
-    Differences,
-    Obstacles,
-    differences_since,
-    differences_to_upgrade,
-)
 from heksher.server.features import unknown_features_text
 from heksher.server.rule_rows import rules_of, rules_using
 from heksher.server.setting_rows import (
@@ -27,6 +21,13 @@ from heksher.server.setting_rows import (
 )
 from heksher.server.store import StoreOfApp
 from heksher.server.versions import Version
+from heksher.settings.differences import (
+    Difference,
+    Obstacles,
+    Terms,
+    differences,
+    differing,
+)
 from heksher.settings.type_strings import Json
 
 router: Final = APIRouter(prefix="/settings")
@@ -43,7 +44,7 @@ def declare(body: RequestBody, store: StoreOfApp) -> Response:
         if declaration.version == setting.version_text:
             return _confirm(connection, setting, declaration)
         if Version.parse(declaration.version) < setting.version:
-            found = differences_since(setting, declaration)
+            found = differences(_held(setting), _declared(declaration), outdated=True)
             latest: dict[str, Json] = {"latest_version": setting.version_text}
             return _outcome("outdated", latest, found)
         return _upgrade(connection, setting, declaration)
@@ -76,7 +77,7 @@ def _create(connection: Connection, declaration: Declaration) -> Response:
 
 def _confirm(connection: Connection, setting: StoredSetting, declaration: Declaration) -> Response:
     found = _differences_to_upgrade(connection, setting, declaration)
-    if not found.attributes:
+    if not found:
         return json_answer({"outcome": "uptodate"})
     return _outcome("mismatch", {}, found)
 
@@ -85,28 +86,30 @@ def _upgrade(connection: Connection, setting: StoredSetting, declaration: Declar
     found = _differences_to_upgrade(connection, setting, declaration)
     is_major = Version.parse(declaration.version).major > setting.version.major
     previous: dict[str, Json] = {"previous_version": setting.version_text}
-    if found.by_level["mismatch"] or (found.by_level["major"] and not is_major):
+    levels = {difference.level for difference in found}
+    if "mismatch" in levels or ("major" in levels and not is_major):
         return _outcome("rejected", previous, found)
     changes: dict[str, Json] = {
         "type": str(declaration.type),
         "default_value": declaration.default_value,
         "metadata": declaration.metadata,
     }
-    changes = {name: value for name, value in changes.items() if name in found.attributes}
+    attributes = differing(_held(setting), _declared(declaration))
+    changes = {name: value for name, value in changes.items() if name in attributes}
     if not declaration.type.accepts(setting.default_value):
         # Equal to the one declared, as 1 is to true, and still not of the new type.
         changes["default_value"] = declaration.default_value
     change_setting(connection, setting, version=declaration.version, **changes)
-    if "configurable_features" in found.attributes:
+    if "configurable_features" in attributes:
         set_features(connection, setting, declaration.configurable_features)
-    if "name" in found.attributes:
+    if "name" in attributes:
         rename_setting(connection, setting, declaration.name)
     return _outcome("upgraded", previous, found)
 
 
 def _differences_to_upgrade(
     connection: Connection, setting: StoredSetting, declaration: Declaration
-) -> Differences:
+) -> tuple[Difference, ...]:
     present, declared = set(setting.configurable_features), set(declaration.configurable_features)
     in_use = rules_using(connection, setting, present - declared) if present - declared else {}
     unknown = unknown_features_text(connection, declared) if declared - present else None
@@ -116,9 +119,41 @@ def _differences_to_upgrade(
     if declaration.type != setting.type:
         fits = declaration.type.accepts
         misfits = [rule_id for rule_id, value in rules_of(connection, setting) if not fits(value)]
-    return differences_to_upgrade(setting, declaration, Obstacles(in_use, misfits))
+    obstacles = Obstacles(in_use, misfits)
+    return differences(_held(setting), _declared(declaration), obstacles=obstacles)
 
 
-def _outcome(outcome: str, version: dict[str, Json], found: Differences) -> Response:
+def _held(setting: StoredSetting) -> Terms:
+    return Terms(
+        setting.name,
+        setting.configurable_features,
+        setting.type,
+        setting.default_value,
+        setting.metadata,
+    )
+
+
+def _declared(declaration: Declaration) -> Terms:
+    return Terms(
+        declaration.name,
+        declaration.configurable_features,
+        declaration.type,
+        declaration.default_value,
+        declaration.metadata,
+    )
+
+
+def _outcome(outcome: str, version: dict[str, Json], found: tuple[Difference, ...]) -> Response:
     status = 409 if outcome in {"mismatch", "rejected"} else 200
-    return json_answer({"outcome": outcome, **version, "differences": found.as_json()}, status)
+    listed: list[Json] = [_as_json(difference) for difference in found]
+    return json_answer({"outcome": outcome, **version, "differences": listed}, status)
+
+
+def _as_json(difference: Difference) -> dict[str, Json]:
+    if difference.attribute is None:
+        return {"level": difference.level, "message": difference.message}
+    return {
+        "level": difference.level,
+        "attribute": difference.attribute,
+        "latest_value": difference.latest_value,
+    }

@@ -73,6 +73,27 @@ async def test_setting_renamed_while_running_is_followed(
         assert neighbours.one.get(user="y") == 8
 
 
+@pytest.mark.parametrize(
+    ("default", "told"),
+    [(1, "with no other difference"), (2, "different in: default_value (minor)")],
+)
+async def test_outdated_declaration_is_told_of_with_its_differences(
+    service: Embedded,
+    registry: Registry,
+    caplog: pytest.LogCaptureFixture,
+    default: int,
+    told: str,
+) -> None:
+    await service.upgrade("n", default)
+    setting = Setting("n", int, ["user"], 1, registry=registry)
+
+    async with service.client():
+        assert setting.get(user="x") == default
+
+    (record,) = [one for one in caplog.records if one.levelname == "WARNING"]
+    assert record.message == (f"setting 'n' is outdated: the service has a newer version, {told}")
+
+
 async def test_service_restarted_with_an_empty_database_is_told_all_again(
     service: Embedded, neighbours: Neighbours
 ) -> None:
