@@ -1,7 +1,8 @@
-"""The httpx clients of a threaded client: one for each flow under way.
+"""The connections of a threaded client: one httpx client for each flow under way.
 
-Whoever stops waiting for an answer has to cut the connection that it would come by. Which one that
-is, httpx does not tell before the answer begins. So flows share no connections while they run.
+A caller that stops waiting for a response has to shut its connection down. Which connection that is,
+httpx does not say before the response begins. So flows under way never share connections: each takes
+a `Line`, and gives it back at its end.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Line:
-    """An httpx client for one flow, and what may be cut where it is used.
+    """An httpx client for one flow, and the sockets that may be shut down.
 
     Attributes:
         client: The httpx client.
-        sockets: Those that it has connected; `None` where others use it, too, and only those may be
-            cut that an exchange has connected itself.
+        sockets: The sockets that it connected; `None` if others use the client, too, so that each
+            exchange may shut down only the ones that it connected itself.
     """
 
     client: httpx.Client
@@ -38,12 +39,12 @@ class Lines:
 
     Args:
         endpoint: Has the arguments of httpx clients.
-        http_client: The caller's own, which all flows use and nobody here closes.
+        http_client: The caller's httpx client, which all flows share and which is never closed.
     """
 
     def __init__(self, endpoint: Endpoint, http_client: httpx.Client | None) -> None:
         self._arguments = endpoint.http_client_args
-        # A transport of the caller's has its own connections, whichever client uses it.
+        # A transport of the caller's keeps its own connections, whichever client uses it.
         self._is_shared = not self._arguments.keys().isdisjoint(("transport", "mounts"))
         self._callers = None if http_client is None else Line(http_client, None)
         self._lock = Lock()
@@ -57,14 +58,14 @@ class Lines:
         return self._is_shared or self._callers is not None
 
     def take(self) -> Line:
-        """Return a line that no other flow uses; it has to be given back.
+        """Return a line that no other flow uses; it must be given back.
 
         Raises:
-            ClientClosed: All were closed.
+            ClientClosed: The lines were closed.
         """
         with self._lock:
             if self._is_closed:
-                raise ClientClosed("the client is closed: make a new one")
+                raise ClientClosed("client is closed: make a new one")
             if self._callers is not None:
                 return self._callers
             line = self._kept or Line(httpx.Client(**self._arguments), Sockets())
@@ -73,10 +74,10 @@ class Lines:
             return line
 
     def give_back(self, line: Line) -> None:
-        """Keep *line* for the next flow, or close it if one is kept already."""
+        """Keep *line* for the next flow, or close it if there is one already."""
         with self._lock:
             if line not in self._all:
-                # The caller's, closed already, or the parent process's.
+                # The caller's, already closed, or the parent process's.
                 return
             self._kept = self._kept or line
             if self._kept is line:
@@ -85,7 +86,7 @@ class Lines:
         line.client.close()
 
     def shut_down(self) -> None:
-        """End whatever any thread reads from them or writes to them, but for the caller's."""
+        """Shut down all sockets, except those of the caller's client."""
         with self._lock:
             lines = list(self._all)
         for line in lines:
@@ -93,7 +94,7 @@ class Lines:
                 line.sockets.shut_down()
 
     def close(self) -> None:
-        """Close all connections, but for the caller's, and make no more."""
+        """Close all connections except the caller's, and make no further ones."""
         with self._lock:
             self._is_closed, self._kept = True, None
             lines, self._all = self._all, set()
@@ -101,7 +102,7 @@ class Lines:
             line.client.close()
 
     def forget(self) -> None:
-        """Leave the connections to another process: this one is a copy of it, made by fork."""
+        """Leave the connections to the parent process; called in a forked child."""
         self._lock = Lock()
         lines, self._all, self._kept = self._all, set(), None
         for line in lines:

@@ -1,8 +1,8 @@
 """Driving flows with `httpx.Client`: the I/O of the threaded client.
 
-Nothing bounds a thread that resolves a name, or reads headers that come byte by byte. So each
-request runs in a daemon thread of its own, and whoever waits for it stops when its time is up, or
-when the client is closed.
+No timeout bounds DNS resolution, or headers that arrive byte by byte. So each request runs in a
+daemon thread of its own (see `exchange`), and the caller stops waiting for it when it times out or
+the client is closed.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_HANGING: Final = 8
-"""How many requests may hang beyond their time before no further ones are begun."""
+"""The number of timed-out requests whose threads still hang at which no further ones are sent."""
 
 
 class Overdue(Exception):  # noqa: N818  # says what happened; never leaves the package
-    """A flow was not done at the time that it was due."""
+    """A flow did not finish in time."""
 
 
 class ThreadDriver:
@@ -39,7 +39,8 @@ class ThreadDriver:
 
     Args:
         endpoint: Where the service is.
-        http_client: The caller's own client, which stays open; else one is made when needed.
+        http_client: The caller's httpx client, which is never closed; `None` to make one when
+            needed.
     """
 
     def __init__(self, endpoint: Endpoint, http_client: httpx.Client | None) -> None:
@@ -51,7 +52,7 @@ class ThreadDriver:
 
     @property
     def is_closed(self) -> bool:
-        """Whether it was closed, so that nothing it brought may be used any more."""
+        """Whether the driver is closed, so that results of flows must be discarded."""
         return self._closed.is_set()
 
     @property
@@ -60,19 +61,19 @@ class ThreadDriver:
         return self._lines.are_callers
 
     def drive(self, flow: Flow[T], *, due: float = inf) -> T:
-        """Do what *flow* asks for until it returns; return what it does.
+        """Perform the effects of *flow* until it returns; return its result.
 
         Args:
-            flow: What to drive.
-            due: When it has to be done, in seconds of `time.monotonic`.
+            flow: The flow.
+            due: When it has to finish, in seconds of `time.monotonic`.
 
         Raises:
             ClientClosed: The driver was closed.
-            Overdue: It was not done in time.
+            Overdue: The flow did not finish in time.
         """
         answers: list[Answer] | None = None
         self._check_open()
-        # Made here, so that arguments it does not know are an error of their own.
+        # Taken here, so that unknown arguments are not taken for a failure of transport.
         line = self._lines.take()
         try:
             while True:
@@ -95,7 +96,7 @@ class ThreadDriver:
 
     def _check_open(self) -> None:
         if self._closed.is_set():
-            raise ClientClosed("the client is closed: make a new one")
+            raise ClientClosed("client is closed: make a new one")
 
     def _check(self, due: float) -> None:
         self._check_open()
@@ -103,12 +104,12 @@ class ThreadDriver:
             raise Overdue
 
     def _exchange(self, request: Request, line: Line, due: float) -> Answer:
-        """Send one request; return its answer, or whatever went wrong."""
+        """Send one request; return the response, or the exception as a value."""
         bound = inf if self._endpoint.deadline is None else self._endpoint.deadline
         try:
             exchange = self._begin(request, line)
             if exchange is None:
-                return httpx.PoolTimeout(f"{MAX_HANGING} earlier requests still hang")
+                return httpx.PoolTimeout(f"{MAX_HANGING} earlier requests are still hanging")
             answer = exchange.answer(min(bound, _left(due)))
         except ClientClosed:
             raise
@@ -118,12 +119,12 @@ class ThreadDriver:
         return answer
 
     def _begin(self, request: Request, line: Line) -> Exchange | None:
-        """Start to send *request*, unless too many earlier ones hang."""
+        """Begin to send *request*, unless too many earlier ones hang."""
         with self._lock:
             self._exchanges = {one for one in self._exchanges if one.is_running}
             if len(self._exchanges) >= MAX_HANGING:
                 return None
-            # The sockets of the caller's client are known for as long as they are used here.
+            # Of the caller's client, only sockets that this request connects may be shut down.
             sockets = Sockets() if line.sockets is None else line.sockets
             exchange = Exchange(line.client, self._endpoint, request, sockets)
             exchange.start()
@@ -133,7 +134,7 @@ class ThreadDriver:
         return exchange
 
     def abort(self) -> None:
-        """End what is being driven, in whatever thread, and drive nothing more."""
+        """End all flows under way, in any thread, and refuse further ones."""
         self._closed.set()
         with self._lock:
             exchanges, self._exchanges = self._exchanges, set()
@@ -142,7 +143,7 @@ class ThreadDriver:
         self._lines.shut_down()
 
     def close(self, timeout: float) -> None:
-        """Abort, wait for requests that end now, close the connections unless the caller's."""
+        """Abort, wait for requests to end, and close the connections unless they are the caller's."""
         with self._lock:
             exchanges = list(self._exchanges)
         self.abort()
@@ -152,7 +153,7 @@ class ThreadDriver:
         self._lines.close()
 
     def forget(self) -> None:
-        """Leave the connections to another process: this one is a copy of it, made by fork."""
+        """Leave the connections to the parent process; called in a forked child."""
         was_closed, self._closed, self._lock = self._closed.is_set(), Event(), Lock()
         if was_closed:
             self._closed.set()

@@ -1,4 +1,4 @@
-"""Declaring a setting: it is created, found up to date or outdated, upgraded, or refused."""
+"""Declaring a setting: it is created, up to date, outdated, upgraded or refused."""
 
 from typing import Final
 
@@ -34,7 +34,7 @@ router: Final = APIRouter(prefix="/settings")
 
 @router.post("/declare")
 def declare(body: RequestBody, store: StoreOfApp) -> Response:
-    """Declare a setting, creating or upgrading it where that is needed and allowed."""
+    """Declare a setting: create or upgrade it if necessary and allowed."""
     declaration = body.read(Declaration)
     with store.writing() as connection:
         setting = _declared_setting(connection, declaration)
@@ -57,7 +57,7 @@ def _declared_setting(connection: Connection, declaration: Declaration) -> Store
     aliased = find_setting(connection, alias)
     if aliased is None:
         raise Refusal(json_answer({"detail": f"alias {alias} does not exist"}, 404))
-    # A name that is new renames the setting, whose present name must then be the alias.
+    # A new name renames the setting, whose current name must then be the alias.
     if (aliased.name != alias) if setting is None else (aliased.setting_id != setting.setting_id):
         detail = f"alias {alias} is an alias of unrelated setting {aliased.name}"
         raise Refusal(json_answer({"detail": detail}, 409))
@@ -94,7 +94,7 @@ def _upgrade(connection: Connection, setting: StoredSetting, declaration: Declar
     }
     changes = {name: value for name, value in changes.items() if name in found.attributes}
     if not declaration.type.accepts(setting.default_value):
-        # Equal to the one declared, as 1 is to true, and still not of the new type.
+        # Equal to the declared one, as 1 is to true, and yet not of the new type.
         changes["default_value"] = declaration.default_value
     change_setting(connection, setting, version=declaration.version, **changes)
     if "configurable_features" in found.attributes:

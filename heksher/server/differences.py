@@ -1,4 +1,4 @@
-"""What a declaration and the service's setting have different, and how much that matters."""
+"""Differences between a declaration and the service's setting, and their levels."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Level: TypeAlias = Literal["minor", "major", "mismatch"]
 
 @dataclass(frozen=True, slots=True)
 class Obstacles:
-    """What of the rules stands in the way of an upgrade.
+    """The rules that prevent an upgrade.
 
     Attributes:
-        removed_features_in_use: Rule ids by feature, of features that the declaration lacks.
-        misfits: Ids of the rules whose values are not of the declared type.
+        removed_features_in_use: Rule ids by feature, for features that the declaration lacks.
+        misfits: Ids of rules whose values do not have the declared type.
     """
 
     removed_features_in_use: dict[str, list[int]] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Differences:
 
 
 class _Comparison:
-    """Collects differences; for an outdated declaration, levels are seen the other way round."""
+    """Collects differences; for an outdated declaration, levels are those of the reverse change."""
 
     def __init__(self, setting: StoredSetting, declaration: Declaration) -> None:
         self._setting = setting
@@ -92,7 +92,7 @@ class _Comparison:
             self._add(level, "type", self._setting.type_string)
 
     def compare_rest(self) -> None:
-        # Python's equality is the service's: 1, 1.0 and true are no differences.
+        # The service compares as Python does: 1, 1.0 and true do not differ.
         setting, declaration = self._setting, self._declaration
         if setting.name != declaration.name:
             self._add("minor", "name", setting.name)
@@ -109,7 +109,7 @@ class _Comparison:
 def differences_to_upgrade(
     setting: StoredSetting, declaration: Declaration, obstacles: Obstacles
 ) -> Differences:
-    """Return what the declaration would change, at the levels that an upgrade is held to."""
+    """Return what the declaration would change, at the levels that apply to an upgrade."""
     comparison = _Comparison(setting, declaration)
     comparison.compare_features(obstacles.removed_features_in_use, outdated=False)
     comparison.compare_types(obstacles.misfits, outdated=False)
@@ -118,7 +118,7 @@ def differences_to_upgrade(
 
 
 def differences_since(setting: StoredSetting, declaration: Declaration) -> Differences:
-    """Return what has changed on the service since the version that the declaration is of."""
+    """Return what has changed on the service since the version of the declaration."""
     comparison = _Comparison(setting, declaration)
     comparison.compare_features({}, outdated=True)
     comparison.compare_types([], outdated=True)

@@ -26,8 +26,8 @@ def show(rule_id: RuleId, store: StoreOfApp) -> Response:
 
 @router.post("")
 def merge(rule_id: RuleId, body: RequestBody, store: StoreOfApp) -> Response:
-    """Add to the metadata of a rule, replacing the keys that are there."""
-    # Nothing to add is no reason to look for the rule: the service says 204 for unknown ones, too.
+    """Merge into the metadata of a rule, replacing existing keys."""
+    # With nothing to add, the service does not look for the rule: 204 even for unknown ones.
     if new := body.read(RuleMetadata).metadata:
         with _changing(store, rule_id) as metadata:
             metadata.update(new)
@@ -63,7 +63,7 @@ def put_key(rule_id: RuleId, key: MetadataKey, body: RequestBody, store: StoreOf
 
 @router.delete("/{key}")
 def delete_key(rule_id: RuleId, key: MetadataKey, store: StoreOfApp) -> Response:
-    """Remove one key of the metadata of a rule; one that is not there is no error."""
+    """Remove one key of the metadata of a rule, if it exists."""
     with _changing(store, rule_id) as metadata:
         metadata.pop(key, None)
     return empty_answer()
@@ -71,7 +71,7 @@ def delete_key(rule_id: RuleId, key: MetadataKey, store: StoreOfApp) -> Response
 
 @contextmanager
 def _changing(store: Store, rule_id: int) -> Iterator[dict[str, Json]]:
-    """Give the metadata of a rule to be changed; it is stored afterwards."""
+    """Yield the metadata of a rule to be modified, and store it afterwards."""
     with store.writing() as connection:
         metadata = dict(get_rule(connection, rule_id).metadata)
         yield metadata

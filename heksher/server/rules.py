@@ -1,4 +1,4 @@
-"""Rules one by one: adding, finding, showing, removing, and changing their values."""
+"""Single rules: adding, finding, showing, removing, and changing their values."""
 
 from typing import Annotated, Final
 
@@ -27,7 +27,7 @@ RuleId = Annotated[int, BeforeValidator(int), Path()]
 
 
 def get_rule(connection: Connection, rule_id: int) -> StoredRule:
-    """Return the rule with this id; without one, the request ends with 404."""
+    """Return the rule with this id; if there is none, end the request with 404."""
     if rule := find_rule(connection, rule_id):
         return rule
     raise Refusal(empty_answer(404))

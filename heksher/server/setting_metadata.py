@@ -32,7 +32,7 @@ def show(name: str, store: StoreOfApp) -> Response:
 
 @router.post("")
 def merge(name: str, body: RequestBody, store: StoreOfApp) -> Response:
-    """Add to the metadata of a setting, replacing the keys that are there."""
+    """Merge into the metadata of a setting, replacing existing keys."""
     new = body.read(SettingMetadata)
     with _changing(store, name, new.version) as metadata:
         metadata.update(new.metadata)
@@ -68,7 +68,7 @@ def put_key(name: str, key: MetadataKey, body: RequestBody, store: StoreOfApp) -
 
 @router.delete("/{key}")
 def delete_key(name: str, key: MetadataKey, body: RequestBody, store: StoreOfApp) -> Response:
-    """Remove one key of the metadata of a setting; one that is not there is no error."""
+    """Remove one key of the metadata of a setting, if it exists."""
     with _changing(store, name, body.read(NewVersion).version) as metadata:
         metadata.pop(key, None)
     return empty_answer()
@@ -76,7 +76,7 @@ def delete_key(name: str, key: MetadataKey, body: RequestBody, store: StoreOfApp
 
 @contextmanager
 def _changing(store: Store, name: str, version: str) -> Iterator[dict[str, Json]]:
-    """Give the metadata of a setting to be changed; it is stored with the version afterwards."""
+    """Yield the metadata of a setting to be modified, and store it with the version afterwards."""
     with store.writing() as connection:
         setting = get_setting(connection, name)
         if Version.parse(version) <= setting.version:

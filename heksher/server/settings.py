@@ -1,4 +1,4 @@
-"""Settings one by one: showing, listing, removing, and changing type, name and features."""
+"""Single settings: showing, listing, removing, and changing type, name and features."""
 
 from typing import Final
 
@@ -76,7 +76,7 @@ def put_type(name: str, body: RequestBody, store: StoreOfApp) -> Response:
 
 @router.put("/{name}/name")
 def put_name(name: str, body: RequestBody, store: StoreOfApp) -> Response:
-    """Rename a setting, keeping its present name as an alias."""
+    """Rename a setting, keeping its current name as an alias."""
     new = body.read(NewName)
     with store.writing() as connection:
         setting = find_setting(connection, name)
@@ -124,7 +124,7 @@ def put_features(name: str, body: RequestBody, store: StoreOfApp) -> Response:
 
 
 def _is_in_force(name: str, setting: StoredSetting, version: Version, *, is_same: bool) -> bool:
-    """Say whether a change is the present state; one that comes too late is refused."""
+    """Return whether a change is already in effect; refuse one of an older version."""
     if version == setting.version and is_same:
         return True
     if version <= setting.version:
@@ -134,7 +134,7 @@ def _is_in_force(name: str, setting: StoredSetting, version: Version, *, is_same
 
 
 def _bump_version(connection: Connection, name: str, setting: StoredSetting, version: str) -> None:
-    # The service looks for the name as it was given here, so under an alias nothing happens.
+    # The service looks for the name as it was given, so under an alias nothing happens.
     if name == setting.name:
         change_setting(connection, setting, version=version)
 
