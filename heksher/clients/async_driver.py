@@ -59,7 +59,7 @@ class AsyncDriver:
 
         A cancellation only closes the flow.
         """
-        answers: list[Answer] | None = None
+        responses: list[Answer] | None = None
         is_new = self._http_client is None
         # Made here, so that unknown arguments are not taken for a failure of transport.
         self._client()
@@ -68,7 +68,7 @@ class AsyncDriver:
                 # Making it loads the trusted certificates, which takes some 20 ms.
                 await breathe()
             while True:
-                answers = await self._do(flow.send(answers))
+                responses = await self._do(flow.send(responses))
         except StopIteration as stop:
             result: T = stop.value
             return result
@@ -86,19 +86,19 @@ class AsyncDriver:
 
     async def _send(self, requests: Any) -> list[Answer]:
         if len(requests) == 1:
-            return [await self._exchange(requests[0])]
-        answers: list[Any] = [None] * len(requests)
+            return [await self._send_one(requests[0])]
+        responses: list[Any] = [None] * len(requests)
         async with asyncio.TaskGroup() as group:
             for place, request in enumerate(requests):
-                group.create_task(self._exchange_into(answers, place, request))
-        return answers
+                group.create_task(self._send_into(responses, place, request))
+        return responses
 
-    async def _exchange_into(self, answers: list[Any], place: int, request: Request) -> None:
+    async def _send_into(self, responses: list[Any], place: int, request: Request) -> None:
         # Not as the task's result: asyncio's debug mode logs results, and the exception of a
         # transport may quote the request.
-        answers[place] = await self._exchange(request)
+        responses[place] = await self._send_one(request)
 
-    async def _exchange(self, request: Request) -> Answer:
+    async def _send_one(self, request: Request) -> Answer:
         """Send one request; return the response, or the exception as a value."""
         try:
             async with asyncio.timeout(self._endpoint.deadline):

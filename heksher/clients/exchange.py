@@ -1,7 +1,7 @@
 """One request in a thread of its own, so that its caller can stop waiting for the response.
 
-httpx bounds each step of a request, but neither the whole of it nor DNS resolution. An `Exchange` is
-one request on the way: its caller may give up at any time, which shuts the request's sockets down so
+httpx bounds each step of a request, but neither the whole of it nor DNS resolution. A `RequestThread`
+is one request under way: its caller may give up at any time, which shuts the request's sockets down so
 that its thread ends as well.
 """
 
@@ -56,7 +56,7 @@ class Sockets:
         self._sockets = WeaklyHeld()
 
 
-class Exchange:
+class RequestThread:
     """One request and its response.
 
     Args:
@@ -73,7 +73,7 @@ class Exchange:
         self._endpoint = endpoint
         self._request = request
         self._sockets = sockets
-        self._answers: SimpleQueue[Answer] = SimpleQueue()
+        self._responses: SimpleQueue[Answer] = SimpleQueue()
         self._is_abandoned = False
         self._thread = Thread(
             target=copy_context().run, args=[self._run], name="heksher-request", daemon=True
@@ -96,38 +96,38 @@ class Exchange:
         """Wait at most *timeout* seconds for the request's thread to end."""
         self._thread.join(timeout)
 
-    def answer(self, timeout: float) -> Answer:
+    def response(self, timeout: float) -> Answer:
         """Wait for the response, or the exception, for at most *timeout* seconds.
 
         Raises:
             ClientClosed: The request was abandoned.
         """
         try:
-            answer = self._answers.get(timeout=None if isinf(timeout) else timeout)
+            response = self._responses.get(timeout=None if isinf(timeout) else timeout)
         except Empty:
             self._is_abandoned = True
             # The thread has to end as well, and the connection must not be reused. No other flow
             # uses these sockets.
             self._sockets.shut_down()
             return httpx.ReadTimeout("timed out waiting for the response")
-        if isinstance(answer, ClientClosed):
-            raise answer
+        if isinstance(response, ClientClosed):
+            raise response
         self._thread.join()
-        return answer
+        return response
 
     def abandon(self) -> None:
-        """Stop waiting: `answer` raises `ClientClosed`, and the request is cut off."""
+        """Stop waiting: `response` raises `ClientClosed`, and the request is cut off."""
         self._is_abandoned = True
-        self._answers.put(ClientClosed("client was closed"))
+        self._responses.put(ClientClosed("client was closed"))
         self._sockets.shut_down()
 
     def _run(self) -> None:
         try:
-            self._answers.put(self._stream())
+            self._responses.put(self._stream())
         except Exception as error:  # noqa: BLE001  # flows receive failures as values
-            self._answers.put(error)
+            self._responses.put(error)
         except BaseException as error:  # noqa: BLE001  # the caller must not wait for ever
-            self._answers.put(httpx.ReadError(f"transport raised {type(error).__name__}"))
+            self._responses.put(httpx.ReadError(f"transport raised {type(error).__name__}"))
 
     def _stream(self) -> Answer:
         arguments = self._endpoint.httpx_arguments(self._request)

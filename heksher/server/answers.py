@@ -51,19 +51,19 @@ class InvalidRequest(Exception):  # noqa: N818 - a response, not an error of our
         super().__init__(self.problems)
 
 
-def json_answer(
+def json_response(
     value: Json, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Return a response with a JSON body."""
     return Response(json_text.dumps(value), status, headers, media_type="application/json")
 
 
-def text_answer(text: str, status: int) -> Response:
+def text_response(text: str, status: int) -> Response:
     """Return a plain-text response; what UTF-8 cannot encode is replaced."""
     return Response(text.encode("utf-8", "replace"), status, media_type="text/plain")
 
 
-def empty_answer(status: int = 204) -> Response:
+def empty_response(status: int = 204) -> Response:
     """Return a response without a body."""
     return Response(status_code=status)
 
@@ -91,11 +91,11 @@ def install_handlers(app: FastAPI) -> None:
         )
 
     def gone(_request: Request, _error: Exception) -> Response:
-        return empty_answer(400)
+        return empty_response(400)
 
     def busy(_request: Request, _error: Exception) -> Response:
         # The endpoints can cause no other operational error of SQLite.
-        return text_answer("the database is in use by another program", 423)
+        return text_response("the database is in use by another program", 423)
 
     app.add_exception_handler(Refusal, refused)
     app.add_exception_handler(OperationalError, busy)

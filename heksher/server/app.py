@@ -19,7 +19,7 @@ from heksher.server import (
     setting_metadata,
     settings,
 )
-from heksher.server.answers import install_handlers, json_answer
+from heksher.server.answers import install_handlers, json_response
 from heksher.server.store import Store
 
 SERVICE_VERSION: Final = "0.5.7"
@@ -79,7 +79,7 @@ class _TextOnly:
 
 async def _health() -> Response:
     """Report that the service is healthy, and which version it implements."""
-    return json_answer({"version": SERVICE_VERSION})
+    return json_response({"version": SERVICE_VERSION})
 
 
 def _v1_router() -> APIRouter:

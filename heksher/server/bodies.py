@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from heksher.server import json_text, versions
-from heksher.server.answers import InvalidRequest, Problem, Refusal, json_answer
+from heksher.server.answers import InvalidRequest, Problem, Refusal, json_response
 from heksher.settings import type_strings
 from heksher.settings.type_strings import HeksherType
 
@@ -249,7 +249,7 @@ class Body:
             raise InvalidRequest([problem]) from None
         except (ValueError, RecursionError):
             detail = "There was an error parsing the body"
-            raise Refusal(json_answer({"detail": detail}, 400)) from None
+            raise Refusal(json_response({"detail": detail}, 400)) from None
 
 
 async def _body_of(request: Request) -> Body:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from heksher.server import versions
-from heksher.server.answers import Refusal, json_answer, text_answer
+from heksher.server.answers import Refusal, json_response, text_response
 from heksher.server.bodies import Declaration, RequestBody
 from heksher.server.differences import (
     Differences,
@@ -56,28 +56,28 @@ def _declared_setting(connection: Connection, declaration: Declaration) -> Store
         return setting
     aliased = find_setting(connection, alias)
     if aliased is None:
-        raise Refusal(json_answer({"detail": f"alias {alias} does not exist"}, 404))
+        raise Refusal(json_response({"detail": f"alias {alias} does not exist"}, 404))
     # A new name renames the setting, whose current name must then be the alias.
     if (aliased.name != alias) if setting is None else (aliased.setting_id != setting.setting_id):
         detail = f"alias {alias} is an alias of unrelated setting {aliased.name}"
-        raise Refusal(json_answer({"detail": detail}, 409))
+        raise Refusal(json_response({"detail": detail}, 409))
     return aliased
 
 
 def _create(connection: Connection, declaration: Declaration) -> Response:
     if declaration.version != versions.FIRST:
         text = f"newly created settings must have version {versions.FIRST}"
-        raise Refusal(text_answer(text, 400))
+        raise Refusal(text_response(text, 400))
     if unknown := unknown_features_text(connection, declaration.configurable_features):
-        raise Refusal(text_answer(unknown, 404))
+        raise Refusal(text_response(unknown, 404))
     add_setting(connection, declaration)
-    return json_answer({"outcome": "created"})
+    return json_response({"outcome": "created"})
 
 
 def _confirm(connection: Connection, setting: StoredSetting, declaration: Declaration) -> Response:
     found = _differences_to_upgrade(connection, setting, declaration)
     if not found.attributes:
-        return json_answer({"outcome": "uptodate"})
+        return json_response({"outcome": "uptodate"})
     return _outcome("mismatch", {}, found)
 
 
@@ -111,7 +111,7 @@ def _differences_to_upgrade(
     in_use = rules_using(connection, setting, present - declared) if present - declared else {}
     unknown = unknown_features_text(connection, declared) if declared - present else None
     if unknown and not in_use:
-        raise Refusal(json_answer({"detail": unknown}, 404))
+        raise Refusal(json_response({"detail": unknown}, 404))
     misfits: list[int] = []
     if declaration.type != setting.type:
         fits = declaration.type.accepts
@@ -121,4 +121,4 @@ def _differences_to_upgrade(
 
 def _outcome(outcome: str, version: dict[str, Json], found: Differences) -> Response:
     status = 409 if outcome in {"mismatch", "rejected"} else 200
-    return json_answer({"outcome": outcome, **version, "differences": found.as_json()}, status)
+    return json_response({"outcome": outcome, **version, "differences": found.as_json()}, status)

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 from starlette.responses import Response
 
-from heksher.server.answers import Refusal, empty_answer, json_answer, set_text, text_answer
+from heksher.server.answers import Refusal, empty_response, json_response, set_text, text_response
 from heksher.server.bodies import (
     FEATURE_NAME_PATTERN,
     MoveAfter,
@@ -67,14 +67,14 @@ def start_with(connection: Connection, names: Iterable[str]) -> None:
 def list_features(store: StoreOfApp) -> Response:
     """List the context features in their order."""
     with store.reading() as connection:
-        return json_answer({"context_features": [*feature_order(connection)]})
+        return json_response({"context_features": [*feature_order(connection)]})
 
 
 @router.get("/{name}")
 def get_feature(name: str, store: StoreOfApp) -> Response:
     """Return the index of a context feature in the order."""
     with store.reading() as connection:
-        return json_answer({"index": _index(feature_order(connection), name)})
+        return json_response({"index": _index(feature_order(connection), name)})
 
 
 @router.post("")
@@ -84,9 +84,9 @@ def add_feature(body: RequestBody, store: StoreOfApp) -> Response:
     with store.writing() as connection:
         order = feature_order(connection)
         if name in order:
-            raise Refusal(text_answer("context feature already exists", 409))
+            raise Refusal(text_response("context feature already exists", 409))
         _set_order(connection, [*order, name])
-    return empty_answer()
+    return empty_response()
 
 
 @router.delete("/{name}")
@@ -100,10 +100,10 @@ def delete_feature(name: str, store: StoreOfApp) -> Response:
             message = (
                 "context feature can't be deleted, there is at least one setting configured by it"
             )
-            raise Refusal(text_answer(message, 409))
+            raise Refusal(text_response(message, 409))
         connection.execute(delete(context_features).where(context_features.c.name == name))
         _set_order(connection, order)
-    return empty_answer()
+    return empty_response()
 
 
 @router.patch("/{name}/index")
@@ -119,12 +119,12 @@ def move_feature(name: str, body: RequestBody, store: StoreOfApp) -> Response:
             del order[index]
             order.insert(order.index(target) + isinstance(move, MoveAfter), name)
             _set_order(connection, order)
-    return empty_answer()
+    return empty_response()
 
 
 def _index(order: list[str], name: str) -> int:
     if name not in order:
-        raise Refusal(empty_answer(404))
+        raise Refusal(empty_response(404))
     return order.index(name)
 
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Query
 from sqlalchemy import Connection, select, union_all
 from starlette.responses import Response
 
-from heksher.server.answers import Refusal, text_answer
+from heksher.server.answers import Refusal, text_response
 from heksher.server.bodies import matching
 from heksher.server.features import feature_order
 from heksher.server.setting_rows import among
@@ -64,7 +64,7 @@ def _read_filters(text: str) -> _Filter | None:
     for feature, values in _EACH_FILTER.findall(text):
         if feature in values_of:
             message = f"context name repeated in context filter: {feature}"
-            raise Refusal(text_answer(message, 400))
+            raise Refusal(text_response(message, 400))
         values_of[feature] = frozenset(values.split(",")) if values else None
     return _Filter(values_of)
 
@@ -77,7 +77,7 @@ def _ids_of(connection: Connection, names: list[str]) -> list[int]:
     )
     found: dict[str, int] = {row[0]: row[1] for row in connection.execute(statement)}
     if unknown := [name for name in dict.fromkeys(names) if name not in found]:
-        raise Refusal(text_answer(f"the following are not setting names: {unknown}", 404))
+        raise Refusal(text_response(f"the following are not setting names: {unknown}", 404))
     return sorted(set(found.values()))
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from heksher.server import json_text
-from heksher.server.answers import Refusal, text_answer
+from heksher.server.answers import Refusal, text_response
 from heksher.server.bodies import SETTING_NAME_PATTERN, Declaration
 from heksher.server.tables import aliases, configurable_features, context_features, settings
 from heksher.server.versions import Version
@@ -91,7 +91,7 @@ def get_setting(connection: Connection, name: str) -> StoredSetting:
     """Return the setting with this name or alias; if there is none, end the request with 404."""
     if setting := find_setting(connection, name):
         return setting
-    raise Refusal(text_answer(f"the setting {name} does not exist", 404))
+    raise Refusal(text_response(f"the setting {name} does not exist", 404))
 
 
 def list_settings(connection: Connection) -> list[StoredSetting]:
