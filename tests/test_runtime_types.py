@@ -15,8 +15,9 @@ import heksher
 import heksher.testing
 from heksher import AsyncHeksherClient, ClientStatus, Setting
 from heksher.clients import options, status
-from heksher.clients.status import Difference, OutdatedDeclaration, RefusedDeclaration
+from heksher.clients.status import OutdatedDeclaration, RefusedDeclaration
 from heksher.server import create_app
+from heksher.settings.differences import Difference
 from heksher.settings.registry import Registry
 
 PARTS = [ClientStatus, RefusedDeclaration, OutdatedDeclaration, Difference]

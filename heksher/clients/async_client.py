@@ -1,4 +1,4 @@
-"""`AsyncHeksherClient`: declares settings and keeps their values fresh, in asyncio tasks."""
+"""`AsyncHeksherClient`: declares settings and updates their values in an asyncio task."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -20,32 +20,33 @@ from heksher.exceptions import ClientClosed, ClientStateError, ServiceError
 from heksher.settings.setting import Setting
 
 _NOT_IN_CHILD: Final = "its event loop belongs to the parent process"
-"""Why the client does not go on in a forked child."""
+"""Why the client does not continue in a forked child."""
 
 
 class AsyncHeksherClient(HeksherClient):
-    """Declares all settings to a Heksher service and keeps their values fresh.
+    """Declares all settings to a Heksher service and keeps their values up to date.
 
-    Use it as an async context manager around the life of the program::
+    Use it as an async context manager around the lifetime of the program::
 
         async with AsyncHeksherClient("http://heksher:8000", 60, ["environment", "user"]):
             ...
 
-    Entering waits until all settings are declared and their values are there. From then on an
-    asyncio task updates them; reading them needs no await. No answer of the service and no failure
-    of transport ends that: it goes on trying, and `status` tells how old the values are.
+    Entering declares all settings and waits for their values. From then on an
+    asyncio task updates them; reading them needs no `await`. No response of the service and no
+    transport failure ends the updates: further attempts are made, and `status` says how old the
+    values are.
 
     Args:
         service_url: The service's URL; it may have a path.
-        update_interval: Seconds between updates, give or take a tenth.
-        context_features: The context features that settings may use, all of which the service has
-            to have. Its order is the one that counts.
+        update_interval: Seconds between updates, with a jitter of a tenth.
+        context_features: The context features that settings may use. The service must have all of
+            them; its order determines precedence.
         **options: See `AsyncClientOptions`.
 
     Raises:
-        InvalidClient: An argument cannot be right.
-        InvalidContext: The context features are misnamed, or there are none.
-        TypeError: There is no such option.
+        InvalidClient: An argument is invalid.
+        InvalidContext: The context features are invalid, or there are none.
+        TypeError: An option is unknown.
 
     Attributes:
         modification_lock: Held while values change.
@@ -73,15 +74,15 @@ class AsyncHeksherClient(HeksherClient):
         self.modification_lock: asyncio.Lock = asyncio.Lock()
 
     async def set_as_main(self) -> None:
-        """Declare every setting declared so far, and wait for their values.
+        """Declare all settings made so far, and wait for their values.
 
-        From then on this is the client that keeps the settings; only one can be at a time.
+        The client becomes the main one of its registry; there is one at a time.
 
         Raises:
-            ClientStateError: It was started before, or another client is the main one.
+            ClientStateError: The client was started before, or another one is the main client.
             InvalidContext: The service lacks one of the context features.
-            ServiceError: The service cannot be reached within `start_timeout`, or does not answer
-                as Heksher does. The client is closed then, unless there is a snapshot.
+            ServiceError: The service is unavailable within `start_timeout`, or its response is
+                unexpected. The client is closed then, unless there is a snapshot to start from.
         """
         self._check_new()
         self._upkeep.take_over(self._events)
@@ -101,10 +102,10 @@ class AsyncHeksherClient(HeksherClient):
     async def _first_refresh(self) -> None:
         self._upkeep.begin()
         refreshing = self._spawn(self._drive_refresh(first=True, thorough=True))
-        # Not awaited itself: whatever it does with a cancellation, this one ends in time.
+        # Not awaited directly: however it handles a cancellation, this method ends in time.
         await asyncio.wait([refreshing], timeout=self._start_timeout)
         if self._state is ClientState.CLOSED:
-            raise ClientClosed("the client was closed while it was starting")
+            raise ClientClosed("client was closed while it was starting")
         if not refreshing.done():
             refreshing.cancel()
             self._start_from_snapshot(self._late())
@@ -125,7 +126,7 @@ class AsyncHeksherClient(HeksherClient):
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            # Whoever waits for it is told; nobody may, while the client is being closed.
+            # Marks it as retrieved: while the client is being closed, nobody may await the task.
             task.exception()
 
     async def _keep_fresh(self) -> None:
@@ -155,7 +156,7 @@ class AsyncHeksherClient(HeksherClient):
                     await self._news.wait()
 
     async def _refresh(self, *, thorough: bool) -> Exception | None:
-        """Refresh once; return what went wrong, after reporting it."""
+        """Refresh once; return the error, if any, after reporting it."""
         self._upkeep.begin()
         try:
             error = await self._drive_refresh(first=False, thorough=thorough)
@@ -187,20 +188,20 @@ class AsyncHeksherClient(HeksherClient):
         self._changes.put(settings_of(refreshed.changed))
 
     async def reload(self) -> None:
-        """Update all settings now, and reset the timer.
+        """Update all settings now, and restart the interval.
 
-        Whatever was on the service when this was called is there when it returns. Calls during an
-        update share the next one.
+        When this returns, settings read what the service held when it was called, or something
+        newer. Calls during an update share the next one.
 
         Raises:
-            ServiceError: What went wrong; the values stay as they were.
-            ClientStateError: The client is not started, or closed.
+            ServiceError: The update failed; settings keep their values.
+            ClientStateError: The client is not started, or is closed.
         """
         self._check_started()
         if not self._is_updating() or not self._is_in_its_loop():
             raise ClientStateError(
-                "the client's updates ended with the event loop that they ran in, or were cancelled"
-                " there: close the client and start a new one in this loop"
+                "the client's update task ended with its event loop, or was cancelled: close the"
+                " client and start a new one in this loop"
             )
         done = asyncio.get_running_loop().create_future()
         self._waiting.append(done)
@@ -213,8 +214,8 @@ class AsyncHeksherClient(HeksherClient):
     async def aclose(self) -> None:
         """Stop the updates and close the connections that this client opened.
 
-        Takes a few seconds at most. Again, or before the start, it does nothing. The settings keep
-        their last values and defaults, and another client may become the main one.
+        Takes a few seconds at most. Before the start, and when called again, it does nothing.
+        Settings keep their last values and defaults, and another client may become the main one.
         """
         self._state = ClientState.CLOSED
         self._registry.release(self._events)
@@ -225,7 +226,7 @@ class AsyncHeksherClient(HeksherClient):
                 if ending:
                     await asyncio.wait(ending, timeout=CLOSE_TIMEOUT)
             elif self._loop is not None:
-                # RuntimeError: the loop is closed, and what ran there gone.
+                # RuntimeError: the loop is closed, and its tasks are gone.
                 with suppress(RuntimeError):
                     self._loop.call_soon_threadsafe(self._end)
         finally:
@@ -238,18 +239,18 @@ class AsyncHeksherClient(HeksherClient):
         return self._loop in (None, asyncio.get_running_loop())
 
     def _end(self) -> set[asyncio.Task[Any]]:
-        """Tell all who wait, cancel the tasks, and return those, in the loop that has them."""
+        """Fail pending calls of `reload`, cancel the tasks and return them, in their own loop."""
         self._changes.close()
         self._served += self._waiting
         self._waiting = []
-        self._settle(ClientClosed("the client was closed"))
+        self._settle(ClientClosed("client was closed"))
         tasks = self._tasks - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         return tasks
 
     async def close(self) -> None:
-        """Do as `aclose` does."""
+        """Close the client; the same as `aclose`."""
         await self.aclose()
 
     async def __aenter__(self) -> Self:
@@ -265,22 +266,22 @@ class AsyncHeksherClient(HeksherClient):
         await self.aclose()
 
     async def ping(self) -> None:
-        """Ask the service whether it is healthy; works before the start, too.
+        """Check that the service is healthy; works before the start, too.
 
         Raises:
-            ServiceError: It is not, or cannot be reached.
+            ServiceError: The service is unhealthy or unavailable.
             ClientClosed: The client is closed.
         """
         self._check_open()
         await self._driver.drive(flows.ping())
 
     async def get_settings(self) -> dict[str, SettingData]:
-        """Return all settings of the service by name, whoever declared them.
+        """Return all settings of the service by name, whichever program declared them.
 
-        Works before the start, too. An entry that is malformed is left out, and logged.
+        Works before the start, too. Malformed entries are left out and logged.
 
         Raises:
-            ServiceError: The service cannot be reached, or does not answer as Heksher does.
+            ServiceError: The service is unavailable, or its response is unexpected.
             ClientClosed: The client is closed.
         """
         self._check_open()
@@ -289,23 +290,24 @@ class AsyncHeksherClient(HeksherClient):
         return settings_data(listing.all(), self._registry.declared())
 
     def changes(self) -> AsyncIterator[frozenset[Setting[Any, ...]]]:
-        """Return an iterator over the sets of changed settings, from now until the client closes.
+        """Return an asynchronous iterator over sets of changed settings, until the client closes.
 
-        Who is slow gets several updates as one set.
+        It yields changes made from now on. Slow consumers receive several updates merged into one
+        set.
         """
         return self._changes.subscribe()
 
     def _wake(self) -> None:
         loop = self._loop
         if self._upkeep.wake() and self._state is not ClientState.CLOSED and loop is not None:
-            # RuntimeError: the loop is closed, and with it all that this client can do.
+            # RuntimeError: the loop is closed, and so is all that this client could do.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._news.set)
 
     def _forked(self) -> None:
-        """Leave all to the parent process that belongs to it; runs in the child, right after fork.
+        """Release what belongs to the parent process; called in the child right after a fork.
 
-        The event loop is not here, so this client is closed here, and another may start.
+        Without its event loop, this client is closed in the child, and another one may start.
         """
         self._loop = None
         self._tasks, self._waiting, self._served = set(), [], []
@@ -316,7 +318,7 @@ class AsyncHeksherClient(HeksherClient):
         self._end_in_child(_NOT_IN_CHILD)
 
     def _restart(self) -> None:
-        """Say, in a forked child, that nothing is updated there."""
+        """Log, in a forked child, that settings are not updated there."""
         self._report_ended_in_child(_NOT_IN_CHILD)
 
 
@@ -327,5 +329,5 @@ def _settle(future: asyncio.Future[None], error: Exception | None) -> None:
         future.set_result(None)
     else:
         future.set_exception(error)
-        # Whoever waits is told; who gave up waiting must not cause a warning later.
+        # Marks it as retrieved: a caller that was cancelled must not cause a warning later.
         future.exception()

@@ -21,12 +21,12 @@ CLOSE_TIMEOUT = 5.0
 """Seconds that closing the connections may take."""
 
 _TURNS = 3
-"""How many turns of the event loop it takes until a task runs whose `asyncio.sleep` is over: its time
-is looked at in the first, its future is set in the second, and it runs in the third."""
+"""Iterations of the event loop until a task runs whose `asyncio.sleep` has ended: the first finds that
+its time is over, the second sets its future, the third runs it."""
 
 
 async def breathe() -> None:
-    """Let all others run that are ready, or due."""
+    """Let all other tasks run that are ready or due."""
     for _ in range(_TURNS):
         await asyncio.sleep(0)
 
@@ -41,12 +41,13 @@ class AsyncDriver:
 
     Args:
         endpoint: Where the service is.
-        http_client: The caller's own client, which stays open; else one is made when needed.
+        http_client: The caller's httpx client, which is never closed; `None` to make one when
+            needed.
     """
 
     def __init__(self, endpoint: Endpoint, http_client: httpx.AsyncClient | None) -> None:
         if isinstance(http_client, httpx.Client):
-            raise InvalidClient("http_client is an httpx.Client: give an httpx.AsyncClient")
+            raise InvalidClient("expected httpx.AsyncClient as http_client, got httpx.Client")
         self._endpoint = endpoint
         self._http_client = http_client
         self._owns_http_client = http_client is None
@@ -54,20 +55,20 @@ class AsyncDriver:
         self._left: list[httpx.AsyncClient] = []
 
     async def drive(self, flow: Flow[T]) -> T:
-        """Do what *flow* asks for until it returns; return what it does.
+        """Perform the effects of *flow* until it returns; return its result.
 
         A cancellation only closes the flow.
         """
-        answers: list[Answer] | None = None
+        responses: list[Answer] | None = None
         is_new = self._http_client is None
-        # Made here, so that arguments it does not know are an error of their own.
+        # Made here, so that unknown arguments are not taken for a failure of transport.
         self._client()
         try:
             if is_new:
-                # To be made, it loads the certificates that it trusts: some 20 ms.
+                # Making it loads the trusted certificates, which takes some 20 ms.
                 await breathe()
             while True:
-                answers = await self._do(flow.send(answers))
+                responses = await self._do(flow.send(responses))
         except StopIteration as stop:
             result: T = stop.value
             return result
@@ -85,32 +86,32 @@ class AsyncDriver:
 
     async def _send(self, requests: Any) -> list[Answer]:
         if len(requests) == 1:
-            return [await self._exchange(requests[0])]
-        answers: list[Any] = [None] * len(requests)
+            return [await self._send_one(requests[0])]
+        responses: list[Any] = [None] * len(requests)
         async with asyncio.TaskGroup() as group:
             for place, request in enumerate(requests):
-                group.create_task(self._exchange_into(answers, place, request))
-        return answers
+                group.create_task(self._send_into(responses, place, request))
+        return responses
 
-    async def _exchange_into(self, answers: list[Any], place: int, request: Request) -> None:
-        # Not as the task's result: asyncio's debug mode logs results, and a transport's exception
-        # may quote what was sent.
-        answers[place] = await self._exchange(request)
+    async def _send_into(self, responses: list[Any], place: int, request: Request) -> None:
+        # Not as the task's result: asyncio's debug mode logs results, and the exception of a
+        # transport may quote the request.
+        responses[place] = await self._send_one(request)
 
-    async def _exchange(self, request: Request) -> Answer:
-        """Send one request; return its answer, or whatever went wrong."""
+    async def _send_one(self, request: Request) -> Answer:
+        """Send one request; return the response, or the exception as a value."""
         try:
             async with asyncio.timeout(self._endpoint.deadline):
                 return await self._stream(request)
         except TimeoutError as late:
             without_frames(late)
-            return httpx.ReadTimeout("the answer took too long")
+            return httpx.ReadTimeout("timed out waiting for the response")
         except asyncio.CancelledError:
             if _is_cancelled():
                 raise
-            # Nobody cancelled this task: the transport let something of its own out.
-            return httpx.ReadError("the transport gave up")
-        except Exception as error:  # noqa: BLE001  # a transport's failure is a value to the flow
+            # Nobody cancelled this task: the transport raised it for reasons of its own.
+            return httpx.ReadError("request cancelled by the transport")
+        except Exception as error:  # noqa: BLE001  # flows receive failures as values
             return without_frames(error)
 
     async def _stream(self, request: Request) -> Answer:
@@ -132,15 +133,15 @@ class AsyncDriver:
 
     def _client(self) -> httpx.AsyncClient:
         if self._is_closed:
-            raise ClientClosed("the client is closed: make a new one")
+            raise ClientClosed("client is closed: make a new one")
         if self._http_client is None:
             self._http_client = httpx.AsyncClient(**self._endpoint.http_client_args)
         return self._http_client
 
     def forget(self) -> None:
-        """Leave the connections to another process: this one is a copy of it, made by fork."""
+        """Leave the connections to the parent process; called in a forked child."""
         if self._owns_http_client and self._http_client is not None:
-            # Held, or the collector would close here what is the other process's.
+            # Kept, so that no finalizer closes the parent's connections here.
             self._left.append(self._http_client)
             self._http_client = None
 
@@ -154,5 +155,5 @@ class AsyncDriver:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await client.aclose()
         except (TimeoutError, httpx.HTTPError, OSError, RuntimeError):
-            # The connections are gone either way; RuntimeError: with the loop that had them.
+            # The connections are gone either way. RuntimeError: their event loop is closed.
             return

@@ -1,4 +1,4 @@
-"""`async for changed in client.changes()`: one queue for each consumer, that never grows."""
+"""`async for changed in client.changes()`: one pending set for each consumer."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Changes:
     """Hands sets of changed settings to any number of consumers."""
 
     def __init__(self) -> None:
-        # Held weakly, since nothing ends an iterator that is dropped before its first step.
+        # Weakly, since nothing finalizes an iterator that is dropped before its first step.
         self._subscriptions: WeaklyHeld[_Subscription] = WeaklyHeld()
         self._is_closed = False
 
     def subscribe(self) -> AsyncIterator[frozenset[Any]]:
-        """Return an iterator that begins with the next change."""
+        """Return an iterator over the changes from now on."""
         subscription = _Subscription()
         self._subscriptions.add(subscription)
         if self._is_closed:
@@ -28,13 +28,13 @@ class Changes:
         return subscription.iterate()
 
     def put(self, changed: frozenset[Any]) -> None:
-        """Give *changed* to all consumers, if it is not empty."""
+        """Hand *changed* to all consumers, unless it is empty."""
         if changed:
             for subscription in self._subscriptions.living():
                 subscription.put(changed)
 
     def close(self) -> None:
-        """End all iterators, once they have given what they have."""
+        """End all iterators, after their pending changes."""
         self._is_closed = True
         for subscription in self._subscriptions.living():
             subscription.close()

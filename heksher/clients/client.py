@@ -1,4 +1,4 @@
-"""What both clients have in common: everything that neither waits nor sends."""
+"""What both clients share: everything that neither waits nor does I/O."""
 
 from abc import ABC, abstractmethod
 from asyncio import CancelledError
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class ClientState(Enum):
-    """Where a client is in its life; it never goes back."""
+    """The states of a client, in order; it never returns to an earlier one."""
 
     NEW = "new"
     STARTING = "starting"
@@ -48,11 +48,11 @@ class HeksherClient(ABC):
         service_url: The service's URL.
         update_interval: Seconds between updates.
         context_features: The context features that settings may use.
-        options: All options, none left out.
+        options: All options, including defaults.
 
     Raises:
-        InvalidClient: An argument cannot be right.
-        InvalidContext: The context features are misnamed, or there are none.
+        InvalidClient: An argument is invalid.
+        InvalidContext: The context features are invalid, or there are none.
     """
 
     def __init__(
@@ -79,19 +79,19 @@ class HeksherClient(ABC):
         )
         self._events: Final = ClientEvents(self)
         self._state = ClientState.NEW
-        self._why_closed = "the client is closed"
+        self._why_closed = "client is closed"
         self._start_error: ServiceError | None = None
 
     def _late(self) -> ServiceUnavailable:
         return ServiceUnavailable(
-            f"the service did not answer within start_timeout, {self._start_timeout} s"
+            f"no response from the service within start_timeout ({self._start_timeout} s)"
         )
 
     def _start_from_snapshot(self, error: ServiceError) -> None:
-        """Publish the last good state instead of what *error* kept away.
+        """Publish the snapshot, since *error* made the first refresh fail.
 
         Raises:
-            ServiceError: There is none.
+            ServiceError: There is no usable snapshot; this is *error*.
         """
         if self._upkeep.start_from_snapshot(error):
             self._start_error = without_frames(error)
@@ -102,7 +102,7 @@ class HeksherClient(ABC):
             del error  # its traceback leads here
 
     def _tell_start(self) -> None:
-        """Call the hook for the first update, now that the client is started."""
+        """Call the hook for the first update once the client is started."""
         error, self._start_error = self._start_error, None
         if error is None:
             self._call("on_update_ok", self.on_update_ok)
@@ -110,89 +110,89 @@ class HeksherClient(ABC):
             self._call("on_update_error", self.on_update_error, error)
 
     def set_defaults(self, /, **features: str | ContextVar[str] | Callable[[], str | None]) -> None:
-        """Give context features the values that they have where a call gives none.
+        """Set the values of context features for calls that neither give nor bind one.
 
-        Calls add up; the last one for a feature wins. Takes effect at once, unless another client
-        is the main one: then when this one starts.
+        Repeated calls are merged; the last one for a feature wins. Defaults take effect at once, or
+        when this client starts if another one is the main client now.
 
         Args:
-            **features: A string, a `ContextVar` to read one from (without a value it counts as not
-                given), or a function of no argument that returns one.
+            **features: By context feature: a string, a `ContextVar` to read it from (one without a
+                value counts as not given), or a function without parameters that returns it.
 
         Raises:
-            InvalidContext: One is none of these.
+            InvalidContext: A default is none of these.
         """
         self._upkeep.set_defaults(self._events, dict(features))
 
     def track_contexts(self, /, **context_values: Tracked) -> None:
-        """Use only rules of which every condition is tracked, and fetch no others if possible.
+        """Use only rules whose conditions are all tracked, and avoid fetching others.
 
-        Until something is tracked, all rules are used. Calls add up; after the start they take
-        effect at the next update.
+        Until this is called, all rules are used. Repeated calls are merged; after the start they
+        take effect with the next update.
 
         Args:
             **context_values: By context feature: a string, a collection of strings, or
-                `TRACK_ALL`. A feature that is not mentioned is not tracked.
+                `TRACK_ALL`. Features that are not mentioned are not tracked.
 
         Raises:
-            InvalidContext: One is none of these.
+            InvalidContext: A value is none of these.
         """
         self._upkeep.session.track(context_values)
 
     def on_update_ok(self) -> None:  # noqa: B027  # a hook: nothing has to be done
-        """Do nothing; override it to be told of each update that worked."""
+        """Called after each successful update; override it."""
 
     def on_update_error(self, exc: Exception) -> None:  # noqa: B027  # a hook: nothing has to be done
-        """Do nothing; override it to be told of each update that failed, and why."""
+        """Called after each failed update, with the reason; override it."""
 
     def on_change(
         self, listener: Callable[[frozenset[Setting[Any, ...]]], object]
     ) -> Callable[[], None]:
-        """Call *listener* with the set of changed settings after each update that changed any.
+        """Register *listener*, called with the set of changed settings after each change.
 
-        It runs after publishing, with the context variables of whoever registered it. One that
-        raises is logged.
+        It is called after publishing, with the context variables of the code that registered it.
+        An exception that it raises is logged.
 
         Returns:
-            A function that removes it; more than once is fine.
+            A function that unregisters it; calling that again does nothing.
 
         Raises:
-            InvalidClient: It cannot be called.
+            InvalidClient: *listener* is not callable.
         """
         return self._upkeep.listeners.on_change(listener)
 
     @property
     def status(self) -> ClientStatus:
-        """How things stand: how old the values are, what failed, what was refused."""
+        """The client's state: the age of the values, failures, refused declarations."""
         return self._upkeep.status(started=self._is_updating())
 
     @abstractmethod
     def _wake(self) -> None:
-        """Refresh soon; any thread may call this."""
+        """Refresh soon; may be called from any thread."""
 
     @abstractmethod
     def _forked(self) -> None:
-        """Leave all to the parent process that belongs to it; runs in the child, right after fork."""
+        """Release what belongs to the parent process; called in the child right after a fork."""
 
     @abstractmethod
     def _restart(self) -> None:
-        """Go on in a forked child, or say that it does not."""
+        """Continue in a forked child, or log that the client does not."""
 
     def _is_updating(self) -> bool:
-        """Tell whether the client is started, and what it runs in is still there."""
+        """Return whether the client is started and its thread or event loop still exists."""
         return self._state is ClientState.STARTED
 
     def _failed(self, error: Exception) -> Exception:
-        """Report an update that failed, to the log and to the hook; return *error*."""
+        """Report a failed update to the log and the hook; return *error*."""
         with suppress(Exception):  # such as a log filter of the program's
             self._upkeep.failed(error)
         self._call("on_update_error", self.on_update_error, error)
         return error
 
     def _ended_by(self, raised: BaseException) -> Exception:
-        """Report an update that a callback ended, by raising what is no `Exception`."""
+        """Report an update that a callback ended by raising a `BaseException`."""
         return self._failed(
-            ServiceError(f"the update was ended by {type(raised).__name__}, from a callback")
+            ServiceError(f"update ended by {type(raised).__name__}, raised in a callback")
         )
 
     def _call(self, what: str, callback: Callable[..., object], *arguments: Any) -> None:
@@ -206,9 +206,9 @@ class HeksherClient(ABC):
             raise ClientClosed(f"{self._why_closed}: make a new one")
 
     def _end_in_child(self, why: str) -> None:
-        """Close a copy of the client in a forked child, where it cannot go on because of *why*."""
+        """Close this copy of the client in a forked child, where it cannot continue."""
         self._state = ClientState.CLOSED
-        self._why_closed = f"the client was started before this process was forked, and {why}"
+        self._why_closed = f"client was started before this process was forked, and {why}"
         self._upkeep.stopped(self._why_closed)
         self._registry.release(self._events)
 
@@ -217,27 +217,27 @@ class HeksherClient(ABC):
         report_forked(
             type(self).__name__,
             self.status.age,
-            f"are not updated here, since {why}: start a client in this process",
+            f"They are not updated here, since {why}: start a client in this process",
         )
 
     def _check_new(self) -> None:
         self._check_open()
         if self._state is not ClientState.NEW:
-            raise ClientStateError("the client is started already")
+            raise ClientStateError("client is already started")
 
     def _check_started(self) -> None:
         self._check_open()
         if self._state is not ClientState.STARTED:
-            raise ClientStateError("start the client first: set_as_main()")
+            raise ClientStateError("client is not started: call set_as_main() first")
 
 
 class ClientEvents:
-    """What the registry, and the hook that runs after a fork, tell a client.
+    """Receives what the registry and the fork hook tell a client, from any thread.
 
-    It is no part of the client's surface, and does not keep the client alive.
+    It is not part of the client's public interface, and does not keep the client alive.
 
     Args:
-        client: The client, which has to keep this.
+        client: The client, which keeps this object.
 
     Attributes:
         registry: The client's registry.
@@ -248,23 +248,23 @@ class ClientEvents:
         self.registry: Registry = client._registry
 
     def setting_declared(self) -> None:
-        """Have a new setting declared and fetched soon."""
+        """Declare and fetch a new setting soon."""
         client = self._client()
         if client is not None:
             client._wake()
 
     def setting_outdated(self, setting: Any) -> None:
-        """Have a setting queried afresh soon."""
+        """Query a setting again soon."""
         self.setting_declared()
 
     def forked(self) -> None:
-        """Run in a forked child, right after the fork."""
+        """Release what belongs to the parent process; called right after a fork."""
         client = self._client()
         if client is not None:
             client._forked()
 
     def restart(self) -> None:
-        """Run in a forked child, before a setting is read there for the first time."""
+        """Continue, if possible; called when a forked child first reads a setting."""
         client = self._client()
         if client is not None:
             client._restart()

@@ -1,4 +1,9 @@
-"""One request in a thread of its own, so that whoever waits for its answer can stop waiting."""
+"""One request in a thread of its own, so that its caller can stop waiting for the response.
+
+httpx bounds each step of a request, but neither the whole of it nor DNS resolution. A `RequestThread`
+is one request under way: its caller may give up at any time, which shuts the request's sockets down so
+that its thread ends as well.
+"""
 
 from __future__ import annotations
 
@@ -26,40 +31,40 @@ _CONNECTED: Final = ("connect_tcp.complete", "start_tls.complete", "connect_unix
 
 
 class Sockets:
-    """Sockets that are connected to the service, as long as anybody else holds them."""
+    """The sockets connected to the service, for as long as httpx keeps them."""
 
     def __init__(self) -> None:
         self._sockets: WeaklyHeld[socket.socket] = WeaklyHeld()
 
     def note(self, event: str, info: dict[str, Any]) -> None:
-        """Take in a socket that was just connected, as httpcore tells of it."""
+        """Add a socket that was just connected; httpcore calls this as a trace function."""
         if event.endswith(_CONNECTED):
             connected = info["return_value"].get_extra_info("socket")
             if isinstance(connected, socket.socket):
                 self._sockets.add(connected)
 
     def shut_down(self) -> None:
-        """End whatever any thread reads from them or writes to them."""
+        """Shut them down, which ends reading and writing in any thread."""
         for connected in self._sockets.living():
             with suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)
 
     def forget(self) -> None:
-        """Close this process's copies only: nothing is said to the other end."""
+        """Close this process's copies without telling the other end; called in a forked child."""
         for connected in self._sockets.living():
             with suppress(OSError):
                 os.close(connected.detach())
         self._sockets = WeaklyHeld()
 
 
-class Exchange:
-    """One request and its answer.
+class RequestThread:
+    """One request and its response.
 
     Args:
-        client: What sends it.
-        endpoint: Where to, and how large the answer may be.
-        request: What to send.
-        sockets: Takes in the sockets that are connected for it.
+        client: The httpx client that sends it.
+        endpoint: Where the service is, and how large a body may be.
+        request: The request.
+        sockets: Collects the sockets that are connected for it.
     """
 
     def __init__(
@@ -69,7 +74,7 @@ class Exchange:
         self._endpoint = endpoint
         self._request = request
         self._sockets = sockets
-        self._answers: SimpleQueue[Answer] = SimpleQueue()
+        self._responses: SimpleQueue[Answer] = SimpleQueue()
         self._is_abandoned = False
         self._thread = Thread(
             target=copy_context().run, args=[self._run], name="heksher-request", daemon=True
@@ -85,49 +90,49 @@ class Exchange:
 
     @property
     def is_running(self) -> bool:
-        """Whether its thread has not ended, be it waited for or not."""
+        """Whether the request's thread is still running, even if nobody waits for it."""
         return self._thread.is_alive()
 
     def join(self, timeout: float) -> None:
-        """Wait until its thread ends, but not longer than *timeout* seconds."""
+        """Wait at most *timeout* seconds for the request's thread to end."""
         self._thread.join(timeout)
 
-    def answer(self, timeout: float) -> Answer:
-        """Wait for the answer, or for what went wrong; after *timeout* seconds, that it did.
+    def response(self, timeout: float) -> Answer:
+        """Wait for the response, or the exception, for at most *timeout* seconds.
 
         Raises:
-            ClientClosed: It was abandoned.
+            ClientClosed: The request was abandoned.
         """
         try:
-            answer = self._answers.get(timeout=None if isinf(timeout) else timeout)
+            response = self._responses.get(timeout=None if isinf(timeout) else timeout)
         except Empty:
             self._is_abandoned = True
-            # The thread is to end, too, and the connection must not be used for another request.
-            # No other flow uses these sockets.
+            # The thread has to end as well, and the connection must not be reused. No other flow
+            # uses these sockets.
             self._sockets.shut_down()
-            return httpx.ReadTimeout("the answer took too long")
-        if isinstance(answer, ClientClosed):
-            raise answer
+            return httpx.ReadTimeout("timed out waiting for the response")
+        if isinstance(response, ClientClosed):
+            raise response
         self._thread.join()
-        return answer
+        return response
 
     def abandon(self) -> None:
-        """Have whoever waits for the answer told that the client is closed."""
+        """Stop waiting: `response` raises `ClientClosed`, and the request is cut off."""
         self._is_abandoned = True
-        self._answers.put(ClientClosed("the client was closed"))
+        self._responses.put(ClientClosed("client was closed"))
         self._sockets.shut_down()
 
     def _run(self) -> None:
-        answer: Answer
+        response: Answer
         try:
-            answer = self._stream()
-        except Exception as error:  # noqa: BLE001  # a transport's failure is a value to the flow
-            answer = without_frames(error)
-        except BaseException as error:  # noqa: BLE001  # it must not leave anybody waiting
-            answer = httpx.ReadError(f"the transport raised {type(error).__name__}")
+            response = self._stream()
+        except Exception as error:  # noqa: BLE001  # flows receive failures as values
+            response = without_frames(error)
+        except BaseException as error:  # noqa: BLE001  # the caller must not wait for ever
+            response = httpx.ReadError(f"transport raised {type(error).__name__}")
         if not self._is_abandoned:
-            # Else nobody would take it out, and its request refers to this exchange.
-            self._answers.put(answer)
+            # Otherwise nobody would take it out, and its request refers to this thread.
+            self._responses.put(response)
 
     def _stream(self) -> Answer:
         arguments = self._endpoint.httpx_arguments(self._request)
@@ -151,10 +156,10 @@ class Exchange:
         self._sockets.note(event, info)
         if self._is_abandoned and event.endswith(_CONNECTED):
             # Raising here keeps httpcore from ever seeing the connection. (Elsewhere it would
-            # disturb how httpcore ends a request.)
+            # disturb httpcore's clean-up of a request.)
             info["return_value"].close()
             self._check()
 
     def _check(self) -> None:
         if self._is_abandoned:
-            raise ClientClosed("nobody waits for the answer any more")
+            raise ClientClosed("request was abandoned")

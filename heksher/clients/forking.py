@@ -1,9 +1,9 @@
-"""Clients in forked children: who was started before `os.fork()` has to start again there.
+"""Restarting clients in forked children.
 
-Python calls the hook in the child only, and also in children that are about to become another
-program (uvloop's subprocesses). So it does next to nothing: it replaces locks that a thread of the
-parent may hold, and leaves an alarm in the place of the published state. The first read of a
-setting in the child sets that off; a child that reads none is not disturbed.
+Python calls the hook in every child, including those about to execute another program (uvloop's
+subprocesses). So it does next to nothing: it replaces locks that a thread of the parent may hold,
+and puts an alarm in place of the published state. The first read of a setting in the child triggers
+the alarm; a child that reads none is not disturbed.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 class ForkedClient(Protocol):
-    """What a client does about being forked."""
+    """A client as seen by the fork hook."""
 
     registry: Registry
 
     def forked(self) -> None:
-        """Run in the child, right after the fork."""
+        """Called in the child, right after the fork."""
 
     def restart(self) -> None:
-        """Run in the child, at the first read of a setting."""
+        """Called in the child, at the first read of a setting."""
 
 
 _watched: WeakSet[ForkedClient] = WeakSet()
@@ -34,20 +34,20 @@ _asleep: WeakSet[ForkedClient] = WeakSet()
 
 
 def watch(client: ForkedClient) -> None:
-    """Look after *client*, which is starting or started."""
+    """Register *client*, which is starting, for forks."""
     _watched.add(client)
 
 
 def unwatch(client: ForkedClient) -> None:
-    """Look after *client* no more: it is closed."""
+    """Unregister *client*, which is closed."""
     _watched.discard(client)
     _asleep.discard(client)
 
 
 def wake(client: ForkedClient) -> None:
-    """Restart *client* if it was forked and nothing has been read since."""
+    """Restart *client* if nothing has been read since the process was forked."""
     try:
-        # One step, so that of several threads that read first, one restarts it.
+        # Atomic, so that only one of several threads that read first restarts it.
         _asleep.remove(client)
     except KeyError:
         return
@@ -55,7 +55,7 @@ def wake(client: ForkedClient) -> None:
 
 
 def put_to_sleep(client: ForkedClient) -> None:
-    """Have `wake` restart *client* once more: it could not be."""
+    """Have `wake` restart *client* again, since it could not be restarted."""
     _asleep.add(client)
 
 
@@ -67,7 +67,7 @@ def _wake_all(registry: Registry) -> None:
 
 def _after_fork_in_child() -> None:
     for client in list(_watched):
-        # A registry may have several: one that ended in an earlier fork, and one started since.
+        # A registry may have several: one that an earlier fork closed, and one started since.
         client.registry.forked(partial(_wake_all, client.registry))
         client.forked()
         _asleep.add(client)

@@ -1,7 +1,8 @@
-"""The httpx clients of a threaded client: one for each flow under way.
+"""The connections of a threaded client: one httpx client for each flow under way.
 
-Whoever stops waiting for an answer has to cut the connection that it would come by. Which one that
-is, httpx does not tell before the answer begins. So flows share no connections while they run.
+A caller that stops waiting for a response has to shut its connection down. Which connection that is,
+httpx does not say before the response begins. So flows under way never share connections: each takes
+a `PooledClient`, and gives it back at its end.
 """
 
 from __future__ import annotations
@@ -20,35 +21,35 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Line:
-    """An httpx client for one flow, and what may be cut where it is used.
+class PooledClient:
+    """An httpx client for one flow, and the sockets that may be shut down.
 
     Attributes:
         client: The httpx client.
-        sockets: Those that it has connected; `None` where others use it, too, and only those may be
-            cut that an exchange has connected itself.
+        sockets: The sockets that it connected; `None` if others use the client, too, so that each
+            request may shut down only the ones that it connected itself.
     """
 
     client: httpx.Client
     sockets: Sockets | None
 
 
-class Lines:
-    """Makes lines as they are needed, and keeps one for the next flow.
+class Connections:
+    """Makes httpx clients as they are needed, and keeps one for the next flow.
 
     Args:
         endpoint: Has the arguments of httpx clients.
-        http_client: The caller's own, which all flows use and nobody here closes.
+        http_client: The caller's httpx client, which all flows share and which is never closed.
     """
 
     def __init__(self, endpoint: Endpoint, http_client: httpx.Client | None) -> None:
         self._arguments = endpoint.http_client_args
-        # A transport of the caller's has its own connections, whichever client uses it.
+        # A transport of the caller's keeps its own connections, whichever client uses it.
         self._is_shared = not self._arguments.keys().isdisjoint(("transport", "mounts"))
-        self._callers = None if http_client is None else Line(http_client, None)
+        self._callers = None if http_client is None else PooledClient(http_client, None)
         self._lock = Lock()
-        self._all: set[Line] = set()
-        self._kept: Line | None = None
+        self._all: set[PooledClient] = set()
+        self._kept: PooledClient | None = None
         self._is_closed = False
 
     @property
@@ -56,54 +57,54 @@ class Lines:
         """Whether the connections are the caller's, so that a forked child cannot have its own."""
         return self._is_shared or self._callers is not None
 
-    def take(self) -> Line:
-        """Return a line that no other flow uses; it has to be given back.
+    def take(self) -> PooledClient:
+        """Return a client that no other flow uses; it must be given back.
 
         Raises:
-            ClientClosed: All were closed.
+            ClientClosed: The connections were closed.
         """
         with self._lock:
             if self._is_closed:
-                raise ClientClosed("the client is closed: make a new one")
+                raise ClientClosed("client is closed: make a new one")
             if self._callers is not None:
                 return self._callers
-            line = self._kept or Line(httpx.Client(**self._arguments), Sockets())
-            self._kept = line if self._is_shared else None
-            self._all.add(line)
-            return line
+            pooled = self._kept or PooledClient(httpx.Client(**self._arguments), Sockets())
+            self._kept = pooled if self._is_shared else None
+            self._all.add(pooled)
+            return pooled
 
-    def give_back(self, line: Line) -> None:
-        """Keep *line* for the next flow, or close it if one is kept already."""
+    def give_back(self, pooled: PooledClient) -> None:
+        """Keep *pooled* for the next flow, or close it if there is one already."""
         with self._lock:
-            if line not in self._all:
-                # The caller's, closed already, or the parent process's.
+            if pooled not in self._all:
+                # The caller's, already closed, or the parent process's.
                 return
-            self._kept = self._kept or line
-            if self._kept is line:
+            self._kept = self._kept or pooled
+            if self._kept is pooled:
                 return
-            self._all.remove(line)
-        line.client.close()
+            self._all.remove(pooled)
+        pooled.client.close()
 
     def shut_down(self) -> None:
-        """End whatever any thread reads from them or writes to them, but for the caller's."""
+        """Shut down all sockets, except those of the caller's client."""
         with self._lock:
-            lines = list(self._all)
-        for line in lines:
-            if line.sockets is not None:
-                line.sockets.shut_down()
+            clients = list(self._all)
+        for pooled in clients:
+            if pooled.sockets is not None:
+                pooled.sockets.shut_down()
 
     def close(self) -> None:
-        """Close all connections, but for the caller's, and make no more."""
+        """Close all connections except the caller's, and make no further ones."""
         with self._lock:
             self._is_closed, self._kept = True, None
-            lines, self._all = self._all, set()
-        for line in lines:
-            line.client.close()
+            clients, self._all = self._all, set()
+        for pooled in clients:
+            pooled.client.close()
 
     def forget(self) -> None:
-        """Leave the connections to another process: this one is a copy of it, made by fork."""
+        """Leave the connections to the parent process; called in a forked child."""
         self._lock = Lock()
-        lines, self._all, self._kept = self._all, set(), None
-        for line in lines:
-            if line.sockets is not None:
-                line.sockets.forget()
+        clients, self._all, self._kept = self._all, set(), None
+        for pooled in clients:
+            if pooled.sockets is not None:
+                pooled.sockets.forget()

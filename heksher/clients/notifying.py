@@ -1,4 +1,4 @@
-"""Telling listeners of changed settings: outside every lock, in order, harmed by none of them."""
+"""Calling listeners of changed settings: outside all locks, in order, isolated from each other."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
 
 
 class ChangeListeners:
-    """A client's listeners, which are told of all settings that changed together."""
+    """A client's listeners, which receive all settings that changed together as one set."""
 
     def __init__(self) -> None:
         self._listeners = Listeners()
 
     def on_change(self, listener: Callable[[frozenset[Any]], object]) -> Callable[[], None]:
-        """Call *listener* with the set of changed settings after each update that changed any.
+        """Register *listener*, called with the set of changed settings after each change.
 
         Returns:
-            A function that removes it.
+            A function that unregisters it.
 
         Raises:
-            InvalidClient: It cannot be called.
+            InvalidClient: *listener* is not callable.
         """
         if not callable(listener):
-            raise InvalidClient(f"a listener is {type(listener).__name__}: give a function")
+            raise InvalidClient(f"expected a callable as listener, got {type(listener).__name__}")
         return self._listeners.add(listener)
 
     def notify(self, changed: frozenset[Declaration]) -> None:
-        """Tell the listeners, those of each setting first, in order of declaration."""
+        """Call the listeners: first those of each setting, in order of declaration."""
         if not changed:
             return
         listened = [setting for setting in changed if setting.listeners]
@@ -54,19 +54,19 @@ def settings_of(declarations: frozenset[Declaration]) -> frozenset[Any]:
 
 
 def _call(what: str, context: Context, callback: Callable[..., object], *arguments: Any) -> None:
-    """Call a user's callback in its context; what it raises is logged."""
+    """Call a user's callback in its context; log what it raises."""
     try:
-        # A copy: the callback may be running in that context already, in another thread.
+        # A copy, since a context can be entered only once, and another thread may be in it.
         refuse_coroutine(context.copy().run(callback, *arguments))
-    except (Exception, CancelledError) as error:  # noqa: BLE001  # it must not harm the others
+    except (Exception, CancelledError) as error:  # noqa: BLE001  # it must not affect the others
         report_callback(what, error)
 
 
 def refuse_coroutine(returned: object) -> None:
-    """Check what a callback returned: a coroutine would never run.
+    """Raise if a callback returned a coroutine, which would never run.
 
     Raises:
-        TypeError: It is one.
+        TypeError: *returned* is a coroutine.
     """
     if isinstance(returned, Coroutine):
         returned.close()

@@ -92,14 +92,14 @@ class Pacing:
         Args:
             now: The present time.
             failures: How many consecutive refreshes have failed, this one included.
-            asked_for: Seconds for which the service asked to be left alone.
+            asked_for: Seconds that the service asked to wait, by `Retry-After`; 0 if it did not.
         """
         wished = asked_delay(self._update_interval, self._randomness, asked_for)
         self._due = now + max(next_delay(self._update_interval, failures, self._randomness), wished)
         self._earliest = self._due if failures else now + wished
 
     def start_afresh(self, now: float, randomness: random.Random) -> None:
-        """Go on in a forked child: what the service asked for still holds, with jitter of its own."""
+        """Continue in a forked child: `Retry-After` and back-off still hold, with fresh jitter."""
         self._randomness = randomness
         self._last_woken_refresh = float("-inf")
         left = max(0.0, self._earliest - now) * randomness.uniform(1, 1 + JITTER)
@@ -124,10 +124,10 @@ def next_delay(update_interval: float, failures: int, randomness: random.Random)
 
 
 def asked_delay(update_interval: float, randomness: random.Random, asked_for: float) -> float:
-    """Return the seconds to leave a service alone that asked for *asked_for*.
+    """Return the seconds to wait for a service that asked for *asked_for*.
 
-    A service cannot ask for more than back-off would grow to. Clients that were asked together do
-    not return together.
+    The service gets no more than back-off would grow to. Jitter keeps clients that were asked at the
+    same time from returning at the same time.
     """
     return min(asked_for, _cap(update_interval)) * randomness.uniform(1, 1 + JITTER)
 

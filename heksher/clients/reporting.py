@@ -1,4 +1,4 @@
-"""What a refresh found out, as log records: each thing once, and never the text of a value."""
+"""Log records: each finding of a refresh once, and never the text of a value."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 logger: Final = logging.getLogger("heksher")
 
-NOT_AWAITED: Final = "it is called, not awaited: make it a plain function"
-"""What is wrong with a callback that returns a coroutine."""
+NOT_AWAITED: Final = "callbacks are called, not awaited: make it a plain function"
+"""The error of a callback that returns a coroutine."""
 
 _FRAMES_SHOWN: Final = 20
-"""How many of the innermost calls are shown where a callback raised."""
+"""How many of the innermost calls are logged when a callback raises."""
 
 FAILURES_UNTIL_ERROR: Final = 5
-"""At how many failures in a row the log says so as an error."""
+"""The number of consecutive failures that is logged as an error."""
 
 
 def report_refreshed(
@@ -37,14 +37,14 @@ def report_refreshed(
     former_standings: Mapping[str, Standing],
     former_missing: tuple[str, ...],
 ) -> None:
-    """Log what is new in a refresh, compared with what was known before it.
+    """Log what a refresh found that was not known before.
 
     Args:
         refreshed: The refresh.
-        settings: Returns the settings by index; called only where there is news of some.
-        former_rule_sets: What was read before, by index.
-        former_standings: How settings stood before, by name.
-        former_missing: The context features that were missing before.
+        settings: Returns the settings by index; called only if there is something to log of them.
+        former_rule_sets: The rule sets before the refresh, by index.
+        former_standings: The standings before the refresh, by name.
+        former_missing: The context features that were missing before the refresh.
     """
     compiled = [(index, refreshed.snapshot.rule_sets.get(index)) for index in refreshed.readings]
     news = {
@@ -68,17 +68,17 @@ def report_refreshed(
     missing = refreshed.missing_features
     if missing and missing != former_missing:
         logger.error(
-            "the service no longer has the context features %s: rules with conditions on them can"
-            " not be added any more",
+            "context features are missing from the service: %s. Rules with conditions on them"
+            " cannot be added",
             list(missing),
             extra={"features": list(missing)},
         )
 
 
 def report_malformed(malformed: Iterable[str]) -> None:
-    """Log what was left out of the service's list of settings."""
+    """Log malformed entries of the service's list of settings."""
     for text in malformed:
-        logger.warning("left out of the service's answer: %s", text)
+        logger.warning("malformed entry of the service's response, ignored: %s", text)
 
 
 def _report_values(name: str, rule_set: RuleSet[Any], former: RuleSet[Any] | None) -> None:
@@ -113,68 +113,67 @@ def _report_standing(name: str, standing: Standing, former: Standing | None) -> 
         level = logging.WARNING if _is_harmless(standing.refusal) else logging.ERROR
         logger.log(level, "%s", standing.refusal, extra=extra)
     elif standing.outcome is DeclarationOutcome.OUTDATED:
-        listed = ", ".join(str(one) for one in standing.differences)
+        listed = ", ".join(str(one) for one in standing.differences) or "none"
         logger.warning(
-            "setting %r is outdated: the service has a newer version, %s",
+            "setting %r is outdated: the service has a newer version; differences: %s",
             name,
-            f"different in: {listed}" if listed else "with no other difference",
+            listed,
             extra=extra,
         )
     elif standing.outcome is not DeclarationOutcome.UPTODATE:
         logger.info("setting %r was declared: %s", name, standing.outcome.value, extra=extra)
     elif former is not None and former.refusal is not None:
-        logger.info("setting %r is declared as asked now", name, extra=extra)
+        logger.info("setting %r: the declaration is no longer refused", name, extra=extra)
 
 
 def _is_harmless(refusal: RefusedDeclaration) -> bool:
-    """Tell whether only metadata differ, which no reader ever sees."""
+    """Return whether only metadata differ, which no reader ever sees."""
     return refusal.outcome == DeclarationOutcome.MISMATCH and {
         one.attribute for one in refusal.differences
     } <= {"metadata", "name"}
 
 
 def report_failure(error: Exception, failures: int) -> None:
-    """Log a refresh that failed: the first of a row, and the one that makes it serious."""
+    """Log a failed refresh: the first of a series, and the one that makes it serious."""
     if failures == 1:
-        logger.warning("the settings could not be updated: %s", in_words(error))
+        logger.warning("settings update failed: %s", in_words(error))
     elif failures == FAILURES_UNTIL_ERROR:
         logger.error(
-            "the settings could not be updated %d times in a row, and grow old: %s",
+            "%d consecutive updates failed; settings are stale: %s",
             failures,
             in_words(error),
         )
 
 
 def report_recovery(failures: int) -> None:
-    """Log that a refresh worked again, after *failures* that did not."""
-    logger.info("the settings are updated again, after %d failures", failures)
+    """Log the first successful refresh after *failures* failed ones."""
+    logger.info("settings are updated again after %d consecutive failures", failures)
 
 
 def report_started_from_snapshot(error: Exception, age: float, missing: list[str]) -> None:
-    """Log that a client started without its service, whose state lacks the features *missing*."""
+    """Log that a client started from a snapshot, which lacks the context features *missing*."""
     logger.warning(
-        "the service did not help to start (%s): the settings are those of a snapshot, %.0f s old,"
-        " until it does",
+        "service unavailable at start-up (%s): using a snapshot from %.0f s ago until it recovers",
         in_words(error),
         age,
     )
     if missing:
         logger.error(
-            "the service had no context features %s when the snapshot was taken: there are no rules"
-            " with conditions on them",
+            "context features are missing from the snapshot: %s. It has no rules with conditions on"
+            " them",
             missing,
             extra={"features": missing},
         )
 
 
 def report_snapshot_unusable(path: Path, reason: Exception) -> None:
-    """Log that a snapshot file cannot be started from."""
-    logger.warning("the snapshot file %s is not used: %s", path, reason)
+    """Log that a snapshot file cannot be used."""
+    logger.warning("snapshot file %s ignored: %s", path, reason)
 
 
 def report_snapshot_unsaved(path: Path, reason: str) -> None:
-    """Log that the last good state could not be written; updates go on."""
-    logger.warning("the snapshot file %s could not be written: %s", path, reason)
+    """Log that a snapshot file could not be written; updates continue."""
+    logger.warning("snapshot file %s could not be written: %s", path, reason)
 
 
 def report_snapshot_incomplete(path: Path, left_out: Iterable[str]) -> None:
@@ -184,20 +183,21 @@ def report_snapshot_incomplete(path: Path, left_out: Iterable[str]) -> None:
 
 
 def report_forked(client: str, age: float | None, then: str) -> None:
-    """Log that a process was forked from one in which a client ran."""
-    old = "never fetched" if age is None else f"{age:.0f} s old"
-    logger.warning(
-        "this process was forked from one where %s ran; its settings are %s and %s",
-        client,
-        old,
-        then,
-    )
+    """Log that a process was forked from one with a started client, and what follows.
+
+    Args:
+        client: The class of the client.
+        age: The age of the values in seconds; `None` if they were never fetched.
+        then: A sentence that says what the client does in this process.
+    """
+    old = "were never fetched" if age is None else f"are {age:.0f} s old"
+    logger.warning("process was forked after %s was started: settings %s. %s", client, old, then)
 
 
 def report_callback(what: str, error: BaseException) -> None:
-    """Log that a callback of the user's raised, and where; nothing else is harmed by it.
+    """Log that a callback of the user's raised, and where.
 
-    Its text is left out, and so is that of the errors behind it: it may quote a value.
+    The messages of the exception and its causes are omitted, since they may quote a value.
     """
     is_ours = any(argument is NOT_AWAITED for argument in error.args)
     text = f": {NOT_AWAITED}" if is_ours else ""
@@ -205,11 +205,11 @@ def report_callback(what: str, error: BaseException) -> None:
 
 
 def _places(error: BaseException) -> str:
-    """Return where *error* was raised, and the ones behind it, without what they say."""
+    """Return where *error* and its causes were raised, without their messages."""
     lines: list[str] = []
     for place, one in enumerate(_chain(error)):
         if place:
-            lines.append(f"because of {type(one).__name__}")
+            lines.append(f"caused by {type(one).__name__}")
         frames = list(walk_tb(one.__traceback__))[-_FRAMES_SHOWN:]
         lines += [
             f'  File "{frame.f_code.co_filename}", line {line}, in {frame.f_code.co_name}'
@@ -219,7 +219,7 @@ def _places(error: BaseException) -> str:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """Return *error* and what is behind it, each once."""
+    """Return *error* and its causes, each once."""
     chain: list[BaseException] = []
     behind: BaseException | None = error
     while behind is not None and not any(one is behind for one in chain):
@@ -229,5 +229,5 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def in_words(error: BaseException) -> str:
-    """Return the text of *error*, or its type where it has none."""
+    """Return the message of *error*, or its type if the message is empty."""
     return str(error) or type(error).__name__

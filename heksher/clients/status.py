@@ -1,4 +1,4 @@
-"""What a client can say of itself: `ClientStatus`, and what was refused."""
+"""`ClientStatus`: a client's state, and what the service refused."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,15 +10,16 @@ from heksher.settings.state import Source
 
 @dataclass(frozen=True, slots=True)
 class RefusedDeclaration:
-    """A setting whose declaration the service, or what it holds, does not allow.
+    """A setting whose declaration was refused, by the service or because of what it holds.
 
-    The setting still reads the service's rules where the service knows it.
+    If the service knows the setting, it still reads the service's rules.
 
     Attributes:
-        setting_name: The setting, as declared here.
-        outcome: `mismatch`, `rejected` and so on; `degraded` if the service kept failing.
-        reason: What is wrong and what to do, in words.
-        differences: What the service holds otherwise.
+        setting_name: The setting's name, as declared here.
+        outcome: The outcome, such as `mismatch` or `rejected`; `degraded` if the service kept
+            failing.
+        reason: What is wrong and what to do about it.
+        differences: How the service's setting differs.
     """
 
     setting_name: str
@@ -36,10 +37,10 @@ class OutdatedDeclaration:
     """A setting of which the service has a newer version, declared by another program.
 
     Attributes:
-        setting_name: The setting, as declared here.
-        canonical_name: The service's name for it.
-        latest_version: The service's version; `None` where it did not say.
-        differences: What the service holds otherwise.
+        setting_name: The setting's name, as declared here.
+        canonical_name: The setting's name on the service.
+        latest_version: The service's version; `None` if unknown.
+        differences: How the service's setting differs.
     """
 
     setting_name: str
@@ -53,18 +54,18 @@ class ClientStatus:
     """A client's state at one time.
 
     Attributes:
-        started: Whether it is the main client, keeping values fresh.
-        last_attempt: When the last update was begun, in UTC; `None` before the first.
-        last_success: When the last update that worked ended, in UTC; `None` before the first.
+        started: Whether the client is the main one, and updates the settings.
+        last_attempt: When the last update began, in UTC; `None` before the first.
+        last_success: When the last successful update ended, in UTC; `None` before the first.
         age: Seconds since the service last confirmed the values; `None` if it never has.
-        consecutive_failures: Updates that failed since the last that worked.
-        last_error: What the last failure was, in words; `None` after a success.
-        source: Where the values that are read come from.
-        rejected_rules: The service's values that were not taken.
-        refused_declarations: The settings that are not declared as asked.
-        outdated_declarations: The settings of which the service has a newer version; all is well
-            with them, but for what differs.
-        foreign_rules: How many rules were left out for a condition on a feature that their setting
+        consecutive_failures: The number of failed updates since the last successful one.
+        last_error: The message of the last failure; `None` after a success.
+        source: Where the current values come from.
+        rejected_rules: The service's values that were rejected.
+        refused_declarations: The settings whose declaration was refused.
+        outdated_declarations: The settings of which the service has a newer version. They work
+            normally, apart from the differences.
+        foreign_rules: The number of rules ignored for a condition on a feature that their setting
             is not configurable by.
         missing_features: The client's context features that the service no longer has.
     """

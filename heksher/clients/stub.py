@@ -1,8 +1,8 @@
-"""Stub clients for tests: settings read what a test says, without a service.
+"""Stub clients for tests: settings read the values that a test sets, without a service.
 
-They are heksher-py's, name by name: `client[setting].rules = 5`, a list of `Rule` instead of one
-value, `patch`, and `monkeypatch.setattr(client[setting], "rules", 5)`, which puts back what was
-there.
+They have the names of heksher-py's: `client[setting].rules = 5`, a list of `Rule` instead of one
+value, `patch`, and `monkeypatch.setattr(client[setting], "rules", 5)`, which restores the former
+rules.
 """
 
 from collections.abc import Callable, Collection
@@ -38,11 +38,11 @@ class SettingPatcher(Generic[T]):
 
     @property
     def rules(self) -> FormerRules:
-        """The rules now, to be assigned again later.
+        """The current rules, which may be assigned again later.
 
-        Assign instances of `Rule`, or one value for all contexts. It is validated as the service's
-        values are, and what the setting cannot have raises `InvalidValue`. Where no rule matches,
-        the declared default is read.
+        Assign instances of `Rule`, or one value for all contexts. Values are validated as the
+        service's are; an invalid one raises `InvalidValue`. Where no rule matches, the setting
+        reads its declared default.
         """
         return self._client._stubs.former(declaration_of(self.setting))
 
@@ -55,7 +55,7 @@ class SettingPatcher(Generic[T]):
 
 
 class _Patch:
-    """Puts a setting's former rules back when its `with` block ends."""
+    """Restores a setting's former rules at the end of its `with` block."""
 
     def __init__(self, patcher: SettingPatcher[Any], former: FormerRules) -> None:
         self._patcher = patcher
@@ -69,24 +69,24 @@ class _Patch:
 
 
 class _StubEvents:
-    """What a registry tells a stub: it changes nothing."""
+    """Receives what a registry tells a main client; a stub ignores it."""
 
     def setting_declared(self) -> None:
-        """Do nothing: a new setting reads its declared default."""
+        """Ignore it: a new setting reads its declared default."""
 
     def setting_outdated(self, setting: Any) -> None:
-        """Do nothing: what has been stubbed stays."""
+        """Ignore it: stubbed rules stay."""
 
 
 class StubHeksherClient:
-    """Lets a test say what settings read, everywhere in the process; what both stubs do.
+    """Sets what settings read in a test, everywhere in the process; the base of both stubs.
 
     Args:
-        *args: Those of a real client; ignored.
-        **options: Those of a real client; ignored, but for `registry`.
+        *args: The arguments of a real client; ignored.
+        **options: The options of a real client; ignored, except `registry`.
 
     Raises:
-        TypeError: There is no such option.
+        TypeError: An option is unknown.
     """
 
     @shows_options(StubOptions)
@@ -105,7 +105,7 @@ class StubHeksherClient:
     def __getitem__(self, setting: Setting[T, ...]) -> SettingPatcher[T]: ...
 
     def __getitem__(self, setting: Setting[T, ...] | str) -> SettingPatcher[T]:
-        """Return a setting, given itself or by its name, to assign to its `rules`.
+        """Return an object whose `rules` are those of a setting, given by itself or its name.
 
         Raises:
             UnknownSetting: No living setting has the name.
@@ -115,15 +115,15 @@ class StubHeksherClient:
             return SettingPatcher(self, found)
         if declaration_of(setting).registry is not self._registry:
             raise UnknownSetting(
-                f"setting {setting.name!r} is declared in another registry: give that to the stub"
+                f"setting {setting.name!r} belongs to another registry: give the stub that registry"
             )
         return SettingPatcher(self, setting)
 
     def patch(self, setting: Setting[T, ...], value: T | Collection[Rule[T]]) -> _Patch:
-        """Give *setting* rules at once, until the `with` block of what is returned ends.
+        """Give *setting* rules from now until the end of the returned object's `with` block.
 
         Raises:
-            InvalidValue: The setting cannot have the value.
+            InvalidValue: The value is invalid for the setting.
         """
         patcher = self[setting]
         former = patcher.rules
@@ -136,17 +136,17 @@ class StubHeksherClient:
             self._listeners.notify(frozenset({declaration}))
 
     def restore(self) -> None:
-        """Take away all that this client gave settings, and its defaults of context features."""
+        """Restore the former rules of all settings, and the former defaults of context features."""
         self._stubs.restore()
         if self._former_defaults is not None:
             self._registry.set_defaults(self._former_defaults, replace=True)
             self._former_defaults = None
 
     def set_defaults(self, /, **features: str | ContextVar[str] | Callable[[], str | None]) -> None:
-        """Give context features the values that they have where a call gives none.
+        """Set the values of context features for calls that neither give nor bind one.
 
         Raises:
-            InvalidContext: One is neither a string, a `ContextVar`, nor a function.
+            InvalidContext: A default is neither a string, a `ContextVar`, nor a function.
         """
         sources = {name: default_source(name, default) for name, default in features.items()}
         if self._former_defaults is None:
@@ -154,19 +154,19 @@ class StubHeksherClient:
         self._registry.set_defaults(sources)
 
     def add_settings(self, settings: object) -> None:
-        """Do nothing: settings are declared by themselves."""
+        """Do nothing, as in heksher-py: settings declare themselves."""
 
     def track_contexts(self, /, **context_values: object) -> None:
-        """Do nothing: all rules of a stub count."""
+        """Do nothing: all rules of a stub are used."""
 
     def on_change(self, listener: Callable[[frozenset[Any]], object]) -> Callable[[], None]:
-        """Call *listener* with each setting that is given other rules, in a set.
+        """Register *listener*, called with a set of one setting whenever its rules change.
 
         Returns:
-            A function that removes it.
+            A function that unregisters it.
 
         Raises:
-            InvalidClient: It cannot be called.
+            InvalidClient: *listener* is not callable.
         """
         return self._listeners.on_change(listener)
 
@@ -179,13 +179,13 @@ class StubHeksherClient:
 
 
 class SyncStubHeksherClient(StubHeksherClient):
-    """Stands for a `ThreadHeksherClient` in a test.
+    """Replaces a `ThreadHeksherClient` in a test.
 
-    Closing it, or leaving its `with` block, puts everything back.
+    Closing it, or leaving its `with` block, restores everything.
 
     Attributes:
         reload: A mock.
-        close: A mock, which also closes it.
+        close: A mock, which also closes the stub.
         ping: A mock.
     """
 
@@ -197,10 +197,10 @@ class SyncStubHeksherClient(StubHeksherClient):
         self.close: MagicMock = MagicMock(side_effect=self._end, return_value=None)
 
     def set_as_main(self) -> None:
-        """Be the main client.
+        """Make this the main client.
 
         Raises:
-            ClientStateError: Another one is.
+            ClientStateError: Another client is the main one.
         """
         self._start()
 
@@ -218,14 +218,14 @@ class SyncStubHeksherClient(StubHeksherClient):
 
 
 class AsyncStubHeksherClient(StubHeksherClient):
-    """Stands for an `AsyncHeksherClient` in a test.
+    """Replaces an `AsyncHeksherClient` in a test.
 
-    Closing it, or leaving its `async with` block, puts everything back.
+    Closing it, or leaving its `async with` block, restores everything.
 
     Attributes:
         reload: A mock.
-        aclose: A mock, which also closes it.
-        close: The same.
+        aclose: A mock, which also closes the stub.
+        close: The same mock.
         ping: A mock.
     """
 
@@ -238,10 +238,10 @@ class AsyncStubHeksherClient(StubHeksherClient):
         self.close: AsyncMock = self.aclose
 
     async def set_as_main(self) -> None:
-        """Be the main client.
+        """Make this the main client.
 
         Raises:
-            ClientStateError: Another one is.
+            ClientStateError: Another client is the main one.
         """
         self._start()
 

@@ -19,35 +19,35 @@ class ThreadChanges:
         self._is_closed = False
 
     def subscribe(self) -> Iterator[frozenset[Any]]:
-        """Return an iterator that begins with the next change."""
+        """Return an iterator over the changes from now on."""
         subscription = Subscription()
         self._subscriptions.add(subscription)
         if self._is_closed:
-            # Looked at last: closing meanwhile finds the subscription, or is seen here.
+            # Checked last: `close` either finds the subscription, or is noticed here.
             subscription.close()
         return subscription
 
     def put(self, changed: frozenset[Any]) -> None:
-        """Give *changed* to all consumers, if it is not empty."""
+        """Hand *changed* to all consumers, unless it is empty."""
         if changed:
             for subscription in self._subscriptions.living():
                 subscription.put(changed)
 
     def forked(self) -> None:
-        """Let go of what threads of the parent process may hold; see `forking`."""
+        """Replace locks that threads of the parent process may hold; see `forking`."""
         self._subscriptions.forked()
         for subscription in self._subscriptions.living():
             subscription.forked()
 
     def close(self) -> None:
-        """End all iterators, once they have given what they have."""
+        """End all iterators, after their pending changes."""
         self._is_closed = True
         for subscription in self._subscriptions.living():
             subscription.close()
 
 
 class Subscription:
-    """One consumer's iterator: what changed since it was last asked, as one set."""
+    """One consumer's iterator: each step returns what changed since the last one, as one set."""
 
     def __init__(self) -> None:
         self._changed: frozenset[Any] = frozenset()
@@ -55,7 +55,7 @@ class Subscription:
         self._is_closed = False
 
     def put(self, changed: frozenset[Any]) -> None:
-        """Add to what the consumer gets next."""
+        """Merge *changed* into the consumer's pending set."""
         with self._news:
             self._changed |= changed
             self._news.notify_all()
@@ -65,7 +65,7 @@ class Subscription:
         self._news = Condition()
 
     def close(self) -> None:
-        """End the iterator, after what it has."""
+        """End the iterator, after its pending set."""
         with self._news:
             self._is_closed = True
             self._news.notify_all()

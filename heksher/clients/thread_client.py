@@ -1,4 +1,4 @@
-"""`ThreadHeksherClient`: declares settings and keeps their values fresh, in a thread."""
+"""`ThreadHeksherClient`: declares settings and updates their values in a thread."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
@@ -22,38 +22,38 @@ from heksher.exceptions import ClientClosed, ClientStateError, ServiceError
 from heksher.settings.setting import Setting
 
 CLOSE_TIMEOUT: Final = 5.0
-"""Seconds that closing takes at most. What hangs beyond, a name being resolved, ends by itself."""
+"""Seconds that closing may take. What hangs longer, such as DNS resolution, ends by itself."""
 
 _NOT_IN_CHILD: Final = (
     "the connections of its http_client or transport belong to the parent process"
 )
-"""Why a client that was given its connections does not go on in a forked child."""
+"""Why a client that was given its connections does not continue in a forked child."""
 
 
 class ThreadHeksherClient(HeksherClient):
-    """Declares all settings to a Heksher service and keeps their values fresh.
+    """Declares all settings to a Heksher service and keeps their values up to date.
 
-    Use it as a context manager around the life of the program::
+    Use it as a context manager around the lifetime of the program::
 
         with ThreadHeksherClient("http://heksher:8000", 60, ["environment", "user"]):
             ...
 
-    Entering waits until all settings are declared and their values are there. From then on a
-    daemon thread updates them. It does all that `AsyncHeksherClient` does, in the same words
-    without `await`; all methods may be called from any thread. In a forked child it starts again
-    by itself, at the first read of a setting.
+    Entering declares all settings and waits for their values. From then on a
+    daemon thread updates them. It has the methods of `AsyncHeksherClient`, without `await`; all of
+    them may be called from any thread. In a forked child, the first read of a setting restarts the
+    updates, unless the client was given its connections.
 
     Args:
         service_url: The service's URL; it may have a path.
-        update_interval: Seconds between updates, give or take a tenth.
-        context_features: The context features that settings may use, all of which the service has
-            to have. Its order is the one that counts.
+        update_interval: Seconds between updates, with a jitter of a tenth.
+        context_features: The context features that settings may use. The service must have all of
+            them; its order determines precedence.
         **options: See `ThreadClientOptions`.
 
     Raises:
-        InvalidClient: An argument cannot be right.
-        InvalidContext: The context features are misnamed, or there are none.
-        TypeError: There is no such option.
+        InvalidClient: An argument is invalid.
+        InvalidContext: The context features are invalid, or there are none.
+        TypeError: An option is unknown.
 
     Attributes:
         modification_lock: Held while values change.
@@ -75,22 +75,22 @@ class ThreadHeksherClient(HeksherClient):
 
     def _make_locks(self) -> None:
         self.modification_lock: Lock = Lock()
-        # Guards all that follows, and the state of the client.
+        # Guards the attributes below, and the client's state.
         self._news = Condition()
         self._waiting: list[Future[None]] = []
         self._served: list[Future[None]] = []
         self._thread: Thread | None = None
 
     def set_as_main(self) -> None:
-        """Declare every setting declared so far, and wait for their values.
+        """Declare all settings made so far, and wait for their values.
 
-        From then on this is the client that keeps the settings; only one can be at a time.
+        The client becomes the main one of its registry; there is one at a time.
 
         Raises:
-            ClientStateError: It was started before, or another client is the main one.
+            ClientStateError: The client was started before, or another one is the main client.
             InvalidContext: The service lacks one of the context features.
-            ServiceError: The service cannot be reached within `start_timeout`, or does not answer
-                as Heksher does. The client is closed then, unless there is a snapshot.
+            ServiceError: The service is unavailable within `start_timeout`, or its response is
+                unexpected. The client is closed then, unless there is a snapshot to start from.
         """
         with self._news:
             self._check_new()
@@ -135,7 +135,7 @@ class ThreadHeksherClient(HeksherClient):
             del error  # its traceback leads to whoever called reload()
 
     def _settle(self, error: Exception | None) -> None:
-        """Tell those whose calls of `reload` are over."""
+        """Finish the calls of `reload` that the last update served."""
         with self._news:
             served, self._served = self._served, []
         for future in served:
@@ -152,13 +152,13 @@ class ThreadHeksherClient(HeksherClient):
                 if left <= 0:
                     break
                 self._news.wait(left)
-            # Added, since those that close() is about to tell stand there already.
+            # Appended: close() may have put calls there that it is about to finish.
             self._served += self._waiting
             self._waiting = []
             return self._state is ClientState.STARTED
 
     def _refresh(self, *, thorough: bool) -> Exception | None:
-        """Refresh once; return what went wrong, after reporting it."""
+        """Refresh once; return the error, if any, after reporting it."""
         self._upkeep.begin()
         try:
             error = self._drive_refresh(first=False, thorough=thorough)
@@ -176,12 +176,12 @@ class ThreadHeksherClient(HeksherClient):
         refreshed = self._driver.drive(flow, due=due)
         with self.modification_lock:
             if self._driver.is_closed:
-                raise ClientClosed("the client was closed")
+                raise ClientClosed("client was closed")
             former = self._upkeep.publish(refreshed)
         self._upkeep.listeners.notify(refreshed.changed)
         self._changes.put(settings_of(refreshed.changed))
         for _ in let_go(former):
-            # Other threads may run between the parts; within one, Python lets none.
+            # Other threads may run between the steps; within one, the interpreter lets none.
             continue
         save = self._upkeep.snapshot_to_save(refreshed)
         if save is not None:
@@ -191,15 +191,15 @@ class ThreadHeksherClient(HeksherClient):
         return next(iter(refreshed.errors), None)
 
     def reload(self) -> None:
-        """Update all settings now, and reset the timer.
+        """Update all settings now, and restart the interval.
 
-        Whatever was on the service when this was called is there when it returns. Calls during an
-        update share the next one.
+        When this returns, settings read what the service held when it was called, or something
+        newer. Calls during an update share the next one.
 
         Raises:
-            ServiceError: What went wrong; the values stay as they were.
-            ClientStateError: The client is not started, or closed; or this was called where the
-                update itself would have to wait for it, such as in a listener.
+            ServiceError: The update failed; settings keep their values.
+            ClientStateError: The client is not started, or is closed; or this was called by the
+                update itself, such as in a listener.
         """
         forking.wake(self._events)
         done: Future[None] = Future()
@@ -207,8 +207,8 @@ class ThreadHeksherClient(HeksherClient):
             self._check_started()
             if self._thread is current_thread():
                 raise ClientStateError(
-                    "reload() was called by the update that it would have to wait for, in a"
-                    " listener or a hook: call it in another thread"
+                    "reload() was called by the update that it would wait for, in a listener or a"
+                    " hook: call it in another thread"
                 )
             self._waiting.append(done)
             self._news.notify_all()
@@ -220,8 +220,8 @@ class ThreadHeksherClient(HeksherClient):
     def close(self) -> None:
         """Stop the updates and close the connections that this client opened.
 
-        Takes a few seconds at most, even while the service hangs. Again, or before the start, it
-        does nothing. The settings keep their last values and defaults, and another client may
+        Takes a few seconds at most, even while the service hangs. Before the start, and when called
+        again, it does nothing. Settings keep their last values and defaults, and another client may
         become the main one.
         """
         due = monotonic() + CLOSE_TIMEOUT
@@ -235,13 +235,13 @@ class ThreadHeksherClient(HeksherClient):
         forking.unwatch(self._events)
         self._changes.close()
         self._driver.abort()
-        self._settle(ClientClosed("the client was closed"))
+        self._settle(ClientClosed("client was closed"))
         if thread is not None and thread is not current_thread():
             thread.join(max(0.0, due - monotonic()))
         self._driver.close(max(0.0, due - monotonic()))
 
     def aclose(self) -> None:
-        """Do as `close` does."""
+        """Close the client; the same as `close`."""
         self.close()
 
     def __enter__(self) -> Self:
@@ -257,22 +257,22 @@ class ThreadHeksherClient(HeksherClient):
         self.close()
 
     def ping(self) -> None:
-        """Ask the service whether it is healthy; works before the start, too.
+        """Check that the service is healthy; works before the start, too.
 
         Raises:
-            ServiceError: It is not, or cannot be reached.
+            ServiceError: The service is unhealthy or unavailable.
             ClientClosed: The client is closed.
         """
         self._check_open()
         self._driver.drive(flows.ping())
 
     def get_settings(self) -> dict[str, SettingData]:
-        """Return all settings of the service by name, whoever declared them.
+        """Return all settings of the service by name, whichever program declared them.
 
-        Works before the start, too. An entry that is malformed is left out, and logged.
+        Works before the start, too. Malformed entries are left out and logged.
 
         Raises:
-            ServiceError: The service cannot be reached, or does not answer as Heksher does.
+            ServiceError: The service is unavailable, or its response is unexpected.
             ClientClosed: The client is closed.
         """
         self._check_open()
@@ -281,9 +281,10 @@ class ThreadHeksherClient(HeksherClient):
         return settings_data(listing.all(), self._registry.declared())
 
     def changes(self) -> Iterator[frozenset[Setting[Any, ...]]]:
-        """Return an iterator over the sets of changed settings, from now until the client closes.
+        """Return an iterator over sets of changed settings, until the client closes.
 
-        Each step waits for the next one. Who is slow gets several updates as one set.
+        It yields changes made from now on, and blocks until there is one. Slow consumers receive
+        several updates merged into one set.
         """
         forking.wake(self._events)
         return self._changes.subscribe()
@@ -294,10 +295,10 @@ class ThreadHeksherClient(HeksherClient):
                 self._news.notify_all()
 
     def _forked(self) -> None:
-        """Leave all to the parent process that belongs to it; runs in the child, right after fork.
+        """Release what belongs to the parent process; called in the child right after a fork.
 
         The connections and the thread are the parent's, and a lock may be held by a thread that
-        is not here.
+        does not exist here.
         """
         self._make_locks()
         self._upkeep.session.forked()
@@ -307,20 +308,20 @@ class ThreadHeksherClient(HeksherClient):
             self._changes.close()
             self._end_in_child(_NOT_IN_CHILD)
         elif self._state is ClientState.STARTING:
-            # The thread that was starting it is not here; the first update starts it anew.
+            # The thread that was starting it does not exist here; the first update replaces it.
             self._state = ClientState.STARTED
 
     def _restart(self) -> None:
-        """Go on in a forked child, beginning with an update, if it has connections of its own."""
+        """Continue in a forked child, beginning with an update, unless its connections are shared."""
         if self._state is ClientState.CLOSED:
             self._report_ended_in_child(_NOT_IN_CHILD)
             return
-        report_forked("ThreadHeksherClient", self.status.age, "are updated again from now on")
+        report_forked("ThreadHeksherClient", self.status.age, "They are updated again from now on")
         self._upkeep.start_afresh()
         try:
             self._start_thread()
         except RuntimeError as error:
-            # Whoever read a setting must not be harmed; `reload` tries this again.
+            # The read that caused this must not fail; `reload` tries again.
             self._thread = None
-            report_callback("starting the updates in a forked child", error)
+            report_callback("restarting the updates in a forked child", error)
             forking.put_to_sleep(self._events)

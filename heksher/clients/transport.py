@@ -1,4 +1,4 @@
-"""From a flow's requests to httpx's, and what both clients check of their arguments."""
+"""`Endpoint`: turns a flow's requests into httpx's; and checks of both clients' arguments."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _URLS_KEPT: Final = 256
 
 
 class Endpoint:
-    """Where the service is, and how long and how large its answers may be.
+    """Where the service is, and the limits of its responses.
 
     Args:
-        service_url: The service's URL; it may have a path, with or without a final slash.
-        request_timeout: Seconds for one request.
-        max_response_bytes: Bytes of one answer.
-        http_client_args: The arguments of the httpx client, of which `timeout` wins.
+        service_url: The service's URL; it may have a path, with or without a trailing slash.
+        request_timeout: Seconds that one request may take.
+        max_response_bytes: Bytes that the body of one response may have.
+        http_client_args: Arguments of the httpx client; its `timeout` overrides *request_timeout*.
 
     Raises:
-        InvalidClient: One of them cannot be right.
+        InvalidClient: An argument is invalid.
 
     Attributes:
         max_response_bytes: As given.
-        http_client_args: What to make an httpx client with.
-        deadline: Seconds that one request may take in all; `None` for no bound.
+        http_client_args: The arguments of the httpx client.
+        deadline: Seconds that one request may take in all; `None` for no limit.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class Endpoint:
     ) -> None:
         url = _checked_url(service_url)
         self._headers = _authorization(url)
-        # Without what is secret in it: httpx logs URLs, and errors have them.
+        # Without secrets: httpx logs URLs, and errors hold them.
         self._url = str(url.copy_with(userinfo=b"", query=None, fragment=None)).rstrip("/")
-        # httpx looks at each character of a URL, and queries, which are long, seldom change.
+        # httpx parses each character of a URL, and queries, which are long, seldom change.
         self._url_of = lru_cache(maxsize=_URLS_KEPT)(self._make_url)
         self.max_response_bytes: int = int(check_positive("max_response_bytes", max_response_bytes))
         timeout = check_positive("request_timeout", request_timeout)
@@ -71,15 +71,15 @@ class Endpoint:
         return arguments
 
     def too_large(self, request: Request) -> UnexpectedResponse:
-        """Return the error for an answer that is larger than allowed."""
+        """Return the error for a body that is too large."""
         return UnexpectedResponse(
-            f"the answer to {request} is larger than max_response_bytes,"
-            f" {self.max_response_bytes} bytes"
+            f"response to {request} is larger than max_response_bytes"
+            f" ({self.max_response_bytes} bytes)"
         )
 
 
 def complete_response(response: httpx.Response, body: bytes) -> httpx.Response:
-    """Return a response that was streamed as one that holds its *body*, decoded already."""
+    """Return a streamed response as one that holds its *body*, which is already decoded."""
     headers = [
         (name, value)
         for name, value in response.headers.multi_items()
@@ -96,28 +96,32 @@ def check_positive(name: str, value: float) -> float:
     Raises:
         InvalidClient: It is not.
     """
+    expected = f"expected a finite number above zero as {name}"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidClient(f"{name} is {type(value).__name__}: give a number above zero")
+        raise InvalidClient(f"{expected}, got {type(value).__name__}")
     if not isfinite(value) or value <= 0:
-        raise InvalidClient(f"{name} is {value}: give a number above zero")
+        raise InvalidClient(f"{expected}, got {value}")
     return value
 
 
 def _checked_url(service_url: str) -> httpx.URL:
-    wrong = "is no URL of a service: write it as in 'http://heksher.example:8000'"
+    # Without quoting it: it may hold credentials.
+    expected = "expected a URL such as 'http://heksher.example:8000' as service_url"
     if not isinstance(service_url, str):
-        raise InvalidClient(f"service_url, {type(service_url).__name__}, {wrong}")
+        raise InvalidClient(f"{expected}, got {type(service_url).__name__}")
     try:
         url = httpx.URL(service_url)
     except httpx.InvalidURL:
-        raise InvalidClient(f"service_url {wrong}") from None
-    if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
-        raise InvalidClient(f"service_url {wrong}, without query and fragment")
+        raise InvalidClient(f"{expected}, got an invalid one") from None
+    if url.scheme not in ("http", "https") or not url.host:
+        raise InvalidClient(f"{expected}, got one without scheme or host")
+    if url.query or url.fragment:
+        raise InvalidClient(f"{expected}, got one with a query or fragment: remove it")
     return url
 
 
 def _authorization(url: httpx.URL) -> dict[str, str]:
-    """Return the header that says what *url* has before its host, if it has anything there."""
+    """Return the header for the credentials in *url*, if there are any."""
     if not url.userinfo:
         return {}
     credentials = b64encode(f"{url.username}:{url.password}".encode()).decode()
@@ -125,7 +129,7 @@ def _authorization(url: httpx.URL) -> dict[str, str]:
 
 
 def _deadline(timeout: httpx.Timeout) -> float | None:
-    """Return the seconds that a request may take in all: httpx bounds each of its steps only."""
+    """Return the seconds that a request may take in all, since httpx limits only its steps."""
     steps = [timeout.connect, timeout.read, timeout.write, timeout.pool]
     bounds = [step for step in steps if step is not None]
     return max(bounds) if len(bounds) == len(steps) else None

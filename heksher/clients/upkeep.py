@@ -1,4 +1,4 @@
-"""What both clients do around a refresh: publish, remember, report, notify. No I/O, no waiting."""
+"""What both clients do around a refresh: publish, commit, report, notify. No I/O, no waiting."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 
 class Upkeep:
-    """A client's memory and voice.
+    """Keeps a client's books: what it published, how its refreshes went, what it reported.
 
     Attributes:
-        session: Its conversation with the service.
+        session: The client's side of the conversation with the service.
         pacing: Decides when the next refresh is due.
-        listeners: Who is told of changed settings.
-        failures: How many refreshes in a row have failed.
+        listeners: The listeners of changed settings.
+        failures: The number of consecutive failed refreshes.
     """
 
     def __init__(
@@ -63,19 +63,19 @@ class Upkeep:
         self._asked_for = 0.0
 
     def take_over(self, client: MainClient) -> None:
-        """Make *client* the main one of the registry, with its own defaults.
+        """Make *client* the main client of the registry, with its own defaults.
 
         Raises:
-            ClientStateError: Another one is.
+            ClientStateError: Another client is the main one.
         """
         self._registry.claim(client)
         self._registry.set_defaults(dict(self._defaults), replace=True)
 
     def set_defaults(self, client: MainClient, features: dict[str, FeatureDefault]) -> None:
-        """Give context features their defaults: at once, unless another client is the main one.
+        """Set defaults of context features: at once, unless another client is the main one.
 
         Raises:
-            InvalidContext: One is neither a string, a `ContextVar`, nor a function.
+            InvalidContext: A default is neither a string, a `ContextVar`, nor a function.
         """
         sources = {name: default_source(name, default) for name, default in features.items()}
         self._defaults.update(sources)
@@ -83,15 +83,15 @@ class Upkeep:
             self._registry.set_defaults(sources)
 
     def begin(self) -> None:
-        """Note that a refresh begins."""
+        """Record that a refresh begins."""
         self.pacing.began(monotonic())
         self._last_attempt, self._asked_for = datetime.now(UTC), 0.0
 
     def publish(self, refreshed: Refreshed) -> list[RuleSet[Any]]:
-        """Make a refresh what is read, then remember what it found out, then report it.
+        """Publish a refresh, then commit it to the session, then report it.
 
         Returns:
-            The rule sets that are read no longer.
+            The rule sets that are no longer read.
         """
         session = self.session
         before = self._registry.snapshot.rule_sets
@@ -106,13 +106,17 @@ class Upkeep:
         return [one for index, one in before.items() if now.get(index) is not one]
 
     def snapshot_to_save(self, refreshed: Refreshed) -> Callable[[], None] | None:
-        """Return what writes the last good state to disk, if that is to be done now."""
+        """Return a function that writes the last good state to disk, if it is due."""
         return (
             None if self._last_good is None else self._last_good.saving(refreshed, self._registry)
         )
 
     def start_from_snapshot(self, error: Exception) -> bool:
-        """Publish the last good state, if there is one, instead of what *error* kept away."""
+        """Publish the snapshot, since *error* made the first refresh fail.
+
+        Returns:
+            Whether there is a usable snapshot.
+        """
         if self._last_good is None:
             return False
         snapshot = self._last_good.load(self.session, self._registry)
@@ -127,7 +131,7 @@ class Upkeep:
         return True
 
     def succeeded(self) -> None:
-        """Note that a refresh worked."""
+        """Record a successful refresh."""
         if self.failures:
             report_recovery(self.failures)
         self.failures, self._last_error = 0, None
@@ -135,12 +139,12 @@ class Upkeep:
         self._ended()
 
     def failed(self, error: Exception) -> None:
-        """Note that a refresh failed."""
+        """Record and report a failed refresh."""
         self.note(error)
         report_failure(error, self.failures)
 
     def note(self, error: BaseException) -> None:
-        """Note what went wrong; only its text, since it may hold whole answers."""
+        """Record a failed refresh: only the message of *error*, which may hold whole responses."""
         self.failures += 1
         self._asked_for = max(self._asked_for, seconds_asked(error))
         self._ended()
@@ -158,17 +162,17 @@ class Upkeep:
         return self.pacing.seconds_left(monotonic())
 
     def stopped(self, why: str) -> None:
-        """Note why there will be no further refresh, though nobody closed the client."""
+        """Record why there will be no further refresh although nobody closed the client."""
         self._last_error = why
 
     def start_afresh(self) -> None:
-        """Go on in a forked child, with a refresh soon."""
+        """Continue in a forked child, with a refresh soon."""
         self.session.start_afresh()
         self.pacing.start_afresh(monotonic(), self.session.randomness)
         self.wake()
 
     def status(self, *, started: bool) -> ClientStatus:
-        """Return the state of things."""
+        """Return the client's state."""
         snapshot = self._registry.snapshot
         rule_sets = snapshot.rule_sets.values()
         standings = self.session.standings.values()

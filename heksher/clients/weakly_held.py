@@ -1,4 +1,4 @@
-"""`WeaklyHeld`: objects that others keep alive, which any thread may add while another looks."""
+"""`WeaklyHeld`: weakly held objects, which threads may add while another iterates over them."""
 
 from __future__ import annotations
 

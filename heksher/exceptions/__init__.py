@@ -1,24 +1,24 @@
 """Every exception that heksher raises.
 
     HeksherError
-    ├── ServiceError                also httpx.HTTPError: the service, or the way to it; may pass
-    │   ├── ServiceUnavailable      also httpx.TransportError: no answer came
-    │   ├── ServiceStatusError      also httpx.HTTPStatusError: it answered with an error status
-    │   └── UnexpectedResponse      the answer is not one of Heksher's
-    ├── DeclarationError            the service, or its state, does not allow a declaration
-    └── UsageError                  fix the calling code
-        ├── InvalidSetting          also ValueError: a declaration that cannot be right
-        │   └── InvalidSettingType  also TypeError: a type that has no Heksher type
-        ├── InvalidValue            also ValueError: a value that a setting cannot have
-        ├── InvalidContext          also ValueError: context features used wrongly
-        ├── InvalidClient           also ValueError: a client made or told what cannot be right
-        ├── UnknownSetting          also LookupError: no living setting of that name
-        ├── MissingContextFeature   also LookupError: `get` lacks a feature's value
+    ├── ServiceError                also httpx.HTTPError: the service failed; retrying may help
+    │   ├── ServiceUnavailable      also httpx.TransportError: there was no response
+    │   ├── ServiceStatusError      also httpx.HTTPStatusError: a response with an error status
+    │   └── UnexpectedResponse      a response that does not come from a Heksher service
+    ├── DeclarationError            a declaration was refused
+    └── UsageError                  a mistake in the calling code
+        ├── InvalidSetting          also ValueError: an invalid declaration
+        │   └── InvalidSettingType  also TypeError: a type without a Heksher type
+        ├── InvalidValue            also ValueError: an invalid value for a setting
+        ├── InvalidContext          also ValueError: invalid context features
+        ├── InvalidClient           also ValueError: an invalid argument of a client
+        ├── UnknownSetting          also LookupError: no living setting has the name
+        ├── MissingContextFeature   also LookupError: a context feature has no value
         │   └── MissingContextAttribute  also AttributeError: the same, through an attribute
         └── ClientStateError        also RuntimeError: a client used in the wrong state
             └── ClientClosed        the client is closed
 
-No message holds the text of a setting's raw value, a header, or a URL beyond its path.
+No message holds a setting's raw value, a header, or a URL beyond its path.
 """
 
 import typing
@@ -57,7 +57,7 @@ if typing.TYPE_CHECKING:
         UnexpectedResponse,
     )
 else:
-    # Only a client can meet the service's errors, and they load httpx, half of the cost of a start.
+    # Only clients raise the service's errors, and they import httpx, half of the start-up cost.
     __getattr__, __dir__ = late_names.imported_late(
         globals(), {"heksher.exceptions.service": SERVICE_ERRORS}
     )

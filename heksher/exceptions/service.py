@@ -1,4 +1,4 @@
-"""What is the service's doing, or its state's: these classes need httpx."""
+"""Errors of the service, which need httpx."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -10,7 +10,7 @@ from heksher.exceptions.root import HeksherError
 
 
 class ServiceError(HeksherError, httpx.HTTPError):
-    """The service, or the way to it, failed; trying again later may help."""
+    """The service, or the connection to it, failed; retrying later may help."""
 
     def __init__(self, message: str, *, request: httpx.Request | None = None) -> None:
         httpx.HTTPError.__init__(self, message)
@@ -18,9 +18,9 @@ class ServiceError(HeksherError, httpx.HTTPError):
 
 
 class ServiceUnavailable(ServiceError, httpx.TransportError):
-    """No answer came: connection refused or lost, a name not resolved, a timeout.
+    """There was no response: connection refused or lost, DNS failure, timeout.
 
-    The transport's own exception is the `__cause__`, where there is one.
+    The transport's own exception is the `__cause__`, if there is one.
     """
 
     def __init__(self, message: str, *, request: httpx.Request | None = None) -> None:
@@ -28,11 +28,11 @@ class ServiceUnavailable(ServiceError, httpx.TransportError):
 
 
 class ServiceStatusError(ServiceError, httpx.HTTPStatusError):
-    """The service answered with a status that the request does not allow for.
+    """The service responded with an error status.
 
     Attributes:
-        response: The answer, whole.
-        request: What was asked.
+        response: The response, including its body.
+        request: The request.
     """
 
     def __init__(self, message: str, *, request: httpx.Request, response: httpx.Response) -> None:
@@ -44,16 +44,16 @@ class ServiceStatusError(ServiceError, httpx.HTTPStatusError):
 
 
 class UnexpectedResponse(ServiceError):
-    """An answer came that no Heksher service gives: no JSON, another shape, too large."""
+    """A response that no Heksher service sends: invalid JSON, an unknown shape, too large."""
 
 
 class DeclarationError(HeksherError):
-    """A declaration that the service, or what it holds, does not allow.
+    """A declaration was refused, by the service or because of what it holds.
 
     Attributes:
         setting_name: The setting's name, as declared.
-        outcome: The declaration's outcome, a lower-case word such as `mismatch` or `rejected`.
-        differences: What the service holds otherwise, one `Difference` each.
+        outcome: The declaration's outcome, such as `mismatch` or `rejected`.
+        differences: How the service's setting differs, as `Difference` objects.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What is the calling code's doing."""
+"""Mistakes in the calling code."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from heksher.exceptions.root import HeksherError
 
 
 class UsageError(HeksherError):
-    """A mistake in the calling code; trying again does not help."""
+    """A mistake in the calling code; retrying does not help."""
 
 
 class InvalidSetting(UsageError, ValueError):
-    """A declaration that cannot be right; the message says what to write instead."""
+    """An invalid declaration; the message says what to write instead."""
 
 
 class InvalidSettingType(InvalidSetting, TypeError):
-    """A Python type that has no Heksher type, or whose values cannot be kept read-only."""
+    """A Python type without a Heksher type, or whose values cannot be made read-only."""
 
 
 class InvalidValue(UsageError, ValueError):
-    """A value given by the program that its setting cannot have."""
+    """A value, given by the program, that is invalid for its setting."""
 
 
 class InvalidContext(UsageError, ValueError):
-    """Context features that are misnamed, repeated, or given what they cannot have."""
+    """Context features with invalid or repeated names, or invalid values."""
 
 
 class InvalidClient(UsageError, ValueError):
-    """A client was made with, or told, what cannot be right."""
+    """An invalid argument was given to a client."""
 
 
 class UnknownSetting(UsageError, LookupError):
-    """There is no living setting of that name in this process."""
+    """No living setting of this process has the name."""
 
 
 class MissingContextFeature(UsageError, LookupError):
-    """A value was asked for, and one context feature has no value anywhere.
+    """A setting was read without a value for one of its context features.
 
     Attributes:
         setting_name: The setting that was read.
@@ -59,15 +59,15 @@ class MissingContextFeature(UsageError, LookupError):
 
 
 class MissingContextAttribute(MissingContextFeature, AttributeError):
-    """A setting read as an attribute lacks a context feature's value.
+    """A setting was read as an attribute without a value for one of its context features.
 
     It is an `AttributeError`, so that `hasattr` and `getattr` with a default work.
     """
 
 
 class ClientStateError(UsageError, RuntimeError):
-    """A client was used in a state that does not allow it: started twice, a second main one."""
+    """A client was used in the wrong state: started twice, or beside another main client."""
 
 
 class ClientClosed(ClientStateError):
-    """The client is closed and cannot be used again; make a new one."""
+    """The client is closed, and cannot be used again: make a new one."""

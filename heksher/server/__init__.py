@@ -14,7 +14,7 @@ __all__ = ["MISSING_EXTRA", "create_app"]
 MISSING_EXTRA: typing.Final = (
     "the embedded service needs the extra `server`: pip install 'heksher[server]'"
 )
-"""What is said where the packages of the extra are not installed."""
+"""The error where the packages of the extra are not installed."""
 
 if not typing.TYPE_CHECKING:
 

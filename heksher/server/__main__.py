@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m heksher.server", description="A Heksher service on one SQLite database."
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (loopback)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument(
         "--port", type=_port, default=9999, help="port to listen on; 0 picks a free one (9999)"
     )
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
 def _port(text: str) -> int:
     if text.isascii() and text.isdigit() and len(text) <= 5 and int(text) < 2**16:
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 0 to 65535")
+    raise argparse.ArgumentTypeError(f"expected a port from 0 to 65535, got {text!r}")
 
 
 if __name__ == "__main__":

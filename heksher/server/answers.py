@@ -1,4 +1,4 @@
-"""What the service answers: bodies, refusals, and how both leave the application."""
+"""Responses of the service: bodies and refusals, and how the application sends them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from heksher.settings.type_strings import Json
 
 
-class Refusal(Exception):  # noqa: N818 - an answer, not a fault of ours
-    """Ends a request with this answer; whatever it changed in the store is undone."""
+class Refusal(Exception):  # noqa: N818 - a response, not an error of ours
+    """Ends a request with this response; its changes to the store are rolled back."""
 
     def __init__(self, answer: Response) -> None:
         super().__init__(answer.status_code)
@@ -30,12 +30,12 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault of ours
 
 
 class Problem(NamedTuple):
-    """One fault of a request.
+    """One problem of a request.
 
     Attributes:
-        loc: Where it is: `body`, `path` or `query`, then names and indices.
-        msg: What is wrong, for people.
-        type: What is wrong, for programs.
+        loc: The location: `body`, `path` or `query`, then names and indices.
+        msg: The problem, for people.
+        type: The kind of problem, for programs.
     """
 
     loc: tuple[str | int, ...]
@@ -43,28 +43,28 @@ class Problem(NamedTuple):
     type: str
 
 
-class InvalidRequest(Exception):  # noqa: N818 - an answer, not a fault of ours
-    """Ends a request with status 422, naming every problem it has."""
+class InvalidRequest(Exception):  # noqa: N818 - a response, not an error of ours
+    """Ends a request with status 422, listing all of its problems."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems: list[Problem] = list(problems)
         super().__init__(self.problems)
 
 
-def json_answer(
+def json_response(
     value: Json, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Return an answer with a JSON body."""
+    """Return a response with a JSON body."""
     return Response(json_text.dumps(value), status, headers, media_type="application/json")
 
 
-def text_answer(text: str, status: int) -> Response:
-    """Return an answer with a plain text; what is no UTF-8 in it is replaced."""
+def text_response(text: str, status: int) -> Response:
+    """Return a plain-text response; what UTF-8 cannot encode is replaced."""
     return Response(text.encode("utf-8", "replace"), status, media_type="text/plain")
 
 
-def empty_answer(status: int = 204) -> Response:
-    """Return an answer without a body."""
+def empty_response(status: int = 204) -> Response:
+    """Return a response without a body."""
     return Response(status_code=status)
 
 
@@ -74,7 +74,7 @@ def set_text(names: Iterable[str]) -> str:
 
 
 def install_handlers(app: FastAPI) -> None:
-    """Let *app* answer refused and invalid requests in the service's forms."""
+    """Make *app* respond to refused and invalid requests as the service does."""
 
     def refused(_request: Request, refusal: Exception) -> Response:
         assert isinstance(refusal, Refusal)  # noqa: S101 - Starlette's signature is the wider one
@@ -91,11 +91,11 @@ def install_handlers(app: FastAPI) -> None:
         )
 
     def gone(_request: Request, _error: Exception) -> Response:
-        return empty_answer(400)
+        return empty_response(400)
 
     def busy(_request: Request, _error: Exception) -> Response:
-        # In all that its endpoints do, SQLite has no other operational error but this one.
-        return text_answer("the database is in use by another program", 423)
+        # The endpoints can cause no other operational error of SQLite.
+        return text_response("the database is in use by another program", 423)
 
     app.add_exception_handler(Refusal, refused)
     app.add_exception_handler(OperationalError, busy)
@@ -106,5 +106,5 @@ def install_handlers(app: FastAPI) -> None:
 
 def _problems_answer(problems: Iterable[Problem]) -> Response:
     detail = [problem._asdict() for problem in problems]
-    # Escaped to ASCII: a location can be a key of the request that is no valid text.
+    # Escaped to ASCII: a location can be a key of the request that UTF-8 cannot encode.
     return Response(json.dumps({"detail": detail}), 422, media_type="application/json")

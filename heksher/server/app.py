@@ -1,4 +1,4 @@
-"""Putting the embedded service together."""
+"""Assembling the embedded service."""
 
 import os
 from collections.abc import Iterable
@@ -19,11 +19,11 @@ from heksher.server import (
     setting_metadata,
     settings,
 )
-from heksher.server.answers import install_handlers, json_answer
+from heksher.server.answers import install_handlers, json_response
 from heksher.server.store import Store
 
 SERVICE_VERSION: Final = "0.5.7"
-"""The version of the Heksher service whose API this one has."""
+"""The version of the Heksher service whose API this one implements."""
 
 
 def create_app(
@@ -31,17 +31,17 @@ def create_app(
 ) -> FastAPI:
     """Return the embedded service as an ASGI application with a store of its own.
 
-    It answers at once, without lifespan events, from any number of threads and event loops. What it
-    holds goes with it: two applications share nothing, unless they are given the same file.
+    It is ready at once, without lifespan events, and may be used from any number of threads and event
+    loops. Two applications share nothing unless they are given the same file.
 
     Args:
-        context_features: The context features, least specific first. With a database that has some
-            already: all of these in their order, and new ones anywhere among them; none leaves the
-            stored ones as they are.
-        database: A file to keep everything in, made if it is not there; in memory without one.
+        context_features: The context features, least specific first. If the database already has
+            some: all of those in their order, with new ones anywhere among them; or none, to leave
+            them unchanged.
+        database: A file to store everything in, created if necessary; in memory by default.
 
     Raises:
-        ValueError: The context features are malformed, or not those of the database.
+        ValueError: The context features are invalid, or differ from those of the database.
         OSError: The database file cannot be used.
     """
     store = Store(database)
@@ -61,9 +61,9 @@ def create_app(
 
 
 class _TextOnly:
-    """Passes requests on with path and query as texts, whatever bytes were sent.
+    """Passes requests on with path and query as valid text, whatever bytes were sent.
 
-    Starlette redirects a path with a slash too many, and fails if the query is no UTF-8 then.
+    Starlette redirects a path with an extra slash, and fails then if the query is not UTF-8.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -78,13 +78,13 @@ class _TextOnly:
 
 
 async def _health() -> Response:
-    """Say that the service is there, and which version it is like."""
-    return json_answer({"version": SERVICE_VERSION})
+    """Report that the service is healthy, and which version it implements."""
+    return json_response({"version": SERVICE_VERSION})
 
 
 def _v1_router() -> APIRouter:
     router = APIRouter()
-    # The first route that has a path decides which methods are allowed there, so /settings/declare
+    # The first route that matches a path decides which methods are allowed, so /settings/declare
     # comes before /settings/{name}.
     for module in (features, declaration, settings, setting_metadata, rules, rule_metadata, query):
         router.include_router(module.router)

@@ -1,4 +1,4 @@
-"""What requests carry: the forms of their parts, and how a body becomes one of the models."""
+"""Request bodies: the forms of their parts, and reading them as models."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from heksher.server import json_text, versions
-from heksher.server.answers import InvalidRequest, Problem, Refusal, json_answer
+from heksher.server.answers import InvalidRequest, Problem, Refusal, json_response
 from heksher.settings import type_strings
 from heksher.settings.type_strings import HeksherType
 
@@ -29,7 +29,7 @@ Other = TypeVar("Other", bound=BaseModel)
 
 
 def matching(pattern: str) -> AfterValidator:
-    """Return a validator of texts; `$` lets a final line feed through, as the service does."""
+    """Return a validator of texts; `$` accepts a final line feed, as the service does."""
     compiled = re.compile(pattern)
 
     def check(text: str) -> str:
@@ -41,7 +41,7 @@ def matching(pattern: str) -> AfterValidator:
 
 
 def _text_of(value: object) -> object:
-    # The service takes numbers and booleans for texts: 5 is "5", true is "True".
+    # The service accepts numbers and booleans as texts: 5 is "5", true is "True".
     return str(value) if isinstance(value, (int, float)) else value
 
 
@@ -93,25 +93,25 @@ class _Body(BaseModel):
 
 
 class NewContextFeature(_Body):
-    """A context feature to be added."""
+    """A context feature to add."""
 
     context_feature: _FeatureName
 
 
 class MoveAfter(_Body):
-    """Where a context feature moves to: right behind another."""
+    """The context feature after which another one is moved."""
 
     to_after: _Text
 
 
 class MoveBefore(_Body):
-    """Where a context feature moves to: right before another."""
+    """The context feature before which another one is moved."""
 
     to_before: _Text
 
 
 class Declaration(_Body):
-    """What a program says about a setting of its own."""
+    """The declaration of a setting by a program."""
 
     name: _SettingName
     configurable_features: _Features
@@ -133,21 +133,21 @@ class Declaration(_Body):
 
 
 class NewType(_Body):
-    """The type that a setting gets."""
+    """A new type for a setting."""
 
     type: _Type
     version: _Version
 
 
 class NewName(_Body):
-    """The name that a setting gets."""
+    """A new name for a setting."""
 
     name: _SettingName
     version: _Version
 
 
 class NewFeatures(_Body):
-    """The configurable features that a setting gets."""
+    """New configurable features for a setting."""
 
     configurable_features: _Features
     version: _Version
@@ -168,13 +168,13 @@ class SettingMetadataValue(_Body):
 
 
 class NewVersion(_Body):
-    """Only the version that a setting gets."""
+    """A new version for a setting."""
 
     version: _Version
 
 
 class NewRule(_Body):
-    """A rule to be added."""
+    """A rule to add."""
 
     setting: _SettingName
     feature_values: _Conditions
@@ -196,7 +196,7 @@ class RuleMetadata(_Body):
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The body of a request, not yet read; reading is left to the thread of the route."""
+    """The unparsed body of a request; the thread of the route parses it."""
 
     raw: bytes
     is_json: bool
@@ -205,8 +205,8 @@ class Body:
         """Return the body as *model*.
 
         Raises:
-            InvalidRequest: It is no JSON, or not of that form; the problems say where.
-            Refusal: It is no text.
+            InvalidRequest: The body is invalid JSON, or has another form; the problems say where.
+            Refusal: The body is not text.
         """
         try:
             return model.model_validate(self._fields())
@@ -214,7 +214,7 @@ class Body:
             raise InvalidRequest(_problems(error)) from None
 
     def read_either(self, first: type[Model], second: type[Other]) -> Model | Other:
-        """Return the body as *first*, or where that fails as *second*, as `read` does."""
+        """Return the body as *first*, or as *second* if that fails; see `read`."""
         fields = self._fields()
         try:
             return first.model_validate(fields)
@@ -230,7 +230,7 @@ class Body:
         if content is None:
             raise InvalidRequest([Problem(("body",), "field required", "value_error.missing")])
         try:
-            # Whatever `dict` takes is an object for the service: [] is one without any field.
+            # The service takes whatever `dict` accepts for an object: [] is one without fields.
             fields = dict(content)
         except (TypeError, ValueError):
             problem = Problem(("body",), "value is not a valid dict", "type_error.dict")
@@ -249,7 +249,7 @@ class Body:
             raise InvalidRequest([problem]) from None
         except (ValueError, RecursionError):
             detail = "There was an error parsing the body"
-            raise Refusal(json_answer({"detail": detail}, 400)) from None
+            raise Refusal(json_response({"detail": detail}, 400)) from None
 
 
 async def _body_of(request: Request) -> Body:
@@ -270,7 +270,7 @@ def _problems(error: ValidationError) -> list[Problem]:
 
 
 def _loc_of(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """Return a location of pydantic's as its first version, which the service has, spells it."""
+    """Return a location of pydantic's in the spelling of pydantic 1, which the service uses."""
     if not loc:
         return ("__root__",)
     return (*loc[:-2], "__key__") if loc[-1] == "[key]" else loc

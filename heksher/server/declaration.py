@@ -1,4 +1,4 @@
-"""Declaring a setting: it is created, found up to date or outdated, upgraded, or refused."""
+"""Declaring a setting: it is created, up to date, outdated, upgraded or refused."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from heksher.server import versions
-from heksher.server.answers import Refusal, json_answer, text_answer
+from heksher.server.answers import Refusal, json_response, text_response
 from heksher.server.bodies import Declaration, RequestBody
 from heksher.server.features import unknown_features_text
 from heksher.server.rule_rows import rules_of, rules_using
@@ -35,7 +35,7 @@ router: Final = APIRouter(prefix="/settings")
 
 @router.post("/declare")
 def declare(body: RequestBody, store: StoreOfApp) -> Response:
-    """Declare a setting, creating or upgrading it where that is needed and allowed."""
+    """Declare a setting: create or upgrade it if necessary and allowed."""
     declaration = body.read(Declaration)
     with store.writing() as connection:
         setting = _declared_setting(connection, declaration)
@@ -57,28 +57,28 @@ def _declared_setting(connection: Connection, declaration: Declaration) -> Store
         return setting
     aliased = find_setting(connection, alias)
     if aliased is None:
-        raise Refusal(json_answer({"detail": f"alias {alias} does not exist"}, 404))
-    # A name that is new renames the setting, whose present name must then be the alias.
+        raise Refusal(json_response({"detail": f"alias {alias} does not exist"}, 404))
+    # A new name renames the setting, whose current name must then be the alias.
     if (aliased.name != alias) if setting is None else (aliased.setting_id != setting.setting_id):
         detail = f"alias {alias} is an alias of unrelated setting {aliased.name}"
-        raise Refusal(json_answer({"detail": detail}, 409))
+        raise Refusal(json_response({"detail": detail}, 409))
     return aliased
 
 
 def _create(connection: Connection, declaration: Declaration) -> Response:
     if declaration.version != versions.FIRST:
         text = f"newly created settings must have version {versions.FIRST}"
-        raise Refusal(text_answer(text, 400))
+        raise Refusal(text_response(text, 400))
     if unknown := unknown_features_text(connection, declaration.configurable_features):
-        raise Refusal(text_answer(unknown, 404))
+        raise Refusal(text_response(unknown, 404))
     add_setting(connection, declaration)
-    return json_answer({"outcome": "created"})
+    return json_response({"outcome": "created"})
 
 
 def _confirm(connection: Connection, setting: StoredSetting, declaration: Declaration) -> Response:
     found = _differences_to_upgrade(connection, setting, declaration)
     if not found:
-        return json_answer({"outcome": "uptodate"})
+        return json_response({"outcome": "uptodate"})
     return _outcome("mismatch", {}, found)
 
 
@@ -97,7 +97,7 @@ def _upgrade(connection: Connection, setting: StoredSetting, declaration: Declar
     attributes = differing(_held(setting), _declared(declaration))
     changes = {name: value for name, value in changes.items() if name in attributes}
     if not declaration.type.accepts(setting.default_value):
-        # Equal to the one declared, as 1 is to true, and still not of the new type.
+        # Equal to the declared one, as 1 is to true, and yet not of the new type.
         changes["default_value"] = declaration.default_value
     change_setting(connection, setting, version=declaration.version, **changes)
     if "configurable_features" in attributes:
@@ -114,7 +114,7 @@ def _differences_to_upgrade(
     in_use = rules_using(connection, setting, present - declared) if present - declared else {}
     unknown = unknown_features_text(connection, declared) if declared - present else None
     if unknown and not in_use:
-        raise Refusal(json_answer({"detail": unknown}, 404))
+        raise Refusal(json_response({"detail": unknown}, 404))
     misfits: list[int] = []
     if declaration.type != setting.type:
         fits = declaration.type.accepts
@@ -146,7 +146,7 @@ def _declared(declaration: Declaration) -> Terms:
 def _outcome(outcome: str, version: dict[str, Json], found: tuple[Difference, ...]) -> Response:
     status = 409 if outcome in {"mismatch", "rejected"} else 200
     listed: list[Json] = [_as_json(difference) for difference in found]
-    return json_answer({"outcome": outcome, **version, "differences": listed}, status)
+    return json_response({"outcome": outcome, **version, "differences": listed}, status)
 
 
 def _as_json(difference: Difference) -> dict[str, Json]:

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 from starlette.responses import Response
 
-from heksher.server.answers import Refusal, empty_answer, json_answer, set_text, text_answer
+from heksher.server.answers import Refusal, empty_response, json_response, set_text, text_response
 from heksher.server.bodies import (
     FEATURE_NAME_PATTERN,
     MoveAfter,
@@ -29,33 +29,35 @@ def feature_order(connection: Connection) -> list[str]:
 
 
 def unknown_features_text(connection: Connection, names: Iterable[str]) -> str | None:
-    """Return what the service says of those of *names* that are no context features, if any."""
+    """Return the service's message for *names* that are not context features, if any."""
     unknown = set(names).difference(feature_order(connection))
     return f"{set_text(unknown)} are not acceptable context features" if unknown else None
 
 
 def start_with(connection: Connection, names: Iterable[str]) -> None:
-    """Bring the stored features in line with the *names* that the service is started with.
+    """Merge the *names* that the service is started with into the stored features.
 
-    New names are added where they stand among the others. No names mean: leave all as it is.
+    New names are added at their position among the others. Without names, nothing changes.
 
     Raises:
-        ValueError: A name is malformed or repeated; or stored features are missing in *names* or
-            stand there in another order.
+        ValueError: A name is invalid or repeated, or *names* lacks stored features or has them in
+            another order.
     """
     if isinstance(names, str):
-        raise ValueError(f"give the context features as a list, not as one text: {names!r}")
+        raise ValueError(f"expected a list of context features, got a str: {names!r}")
     wanted = [name.strip() for name in names]
     for name in wanted:
         if not re.fullmatch(FEATURE_NAME_PATTERN, name):
-            raise ValueError(f"{name!r} is no context feature: use letters, digits and underscores")
+            raise ValueError(
+                f"invalid context feature {name!r}: use letters, digits and underscores"
+            )
     if len(set(wanted)) < len(wanted):
-        raise ValueError(f"a context feature is repeated: {', '.join(wanted)}")
+        raise ValueError(f"repeated context feature in {', '.join(wanted)}: remove it")
     stored = feature_order(connection)
     if wanted and [name for name in wanted if name in stored] != stored:
         raise ValueError(
-            f"the database has the context features {', '.join(stored)}; start with all of them"
-            f" and in this order, not with {', '.join(wanted)}"
+            f"the database has the context features {', '.join(stored)}, got {', '.join(wanted)}:"
+            " give all of them, in this order"
         )
     if wanted:
         _set_order(connection, wanted)
@@ -65,31 +67,31 @@ def start_with(connection: Connection, names: Iterable[str]) -> None:
 def list_features(store: StoreOfApp) -> Response:
     """List the context features in their order."""
     with store.reading() as connection:
-        return json_answer({"context_features": [*feature_order(connection)]})
+        return json_response({"context_features": [*feature_order(connection)]})
 
 
 @router.get("/{name}")
 def get_feature(name: str, store: StoreOfApp) -> Response:
-    """Get the index of a context feature in the order."""
+    """Return the index of a context feature in the order."""
     with store.reading() as connection:
-        return json_answer({"index": _index(feature_order(connection), name)})
+        return json_response({"index": _index(feature_order(connection), name)})
 
 
 @router.post("")
 def add_feature(body: RequestBody, store: StoreOfApp) -> Response:
-    """Add a context feature, as the most specific one."""
+    """Add a context feature as the most specific one."""
     name = body.read(NewContextFeature).context_feature
     with store.writing() as connection:
         order = feature_order(connection)
         if name in order:
-            raise Refusal(text_answer("context feature already exists", 409))
+            raise Refusal(text_response("context feature already exists", 409))
         _set_order(connection, [*order, name])
-    return empty_answer()
+    return empty_response()
 
 
 @router.delete("/{name}")
 def delete_feature(name: str, store: StoreOfApp) -> Response:
-    """Delete a context feature that no setting is configurable by."""
+    """Delete a context feature that no setting uses."""
     with store.writing() as connection:
         order = feature_order(connection)
         del order[_index(order, name)]
@@ -98,15 +100,15 @@ def delete_feature(name: str, store: StoreOfApp) -> Response:
             message = (
                 "context feature can't be deleted, there is at least one setting configured by it"
             )
-            raise Refusal(text_answer(message, 409))
+            raise Refusal(text_response(message, 409))
         connection.execute(delete(context_features).where(context_features.c.name == name))
         _set_order(connection, order)
-    return empty_answer()
+    return empty_response()
 
 
 @router.patch("/{name}/index")
 def move_feature(name: str, body: RequestBody, store: StoreOfApp) -> Response:
-    """Move a context feature right behind or right before another."""
+    """Move a context feature directly after or before another one."""
     move = body.read_either(MoveAfter, MoveBefore)
     target = move.to_after if isinstance(move, MoveAfter) else move.to_before
     with store.writing() as connection:
@@ -117,12 +119,12 @@ def move_feature(name: str, body: RequestBody, store: StoreOfApp) -> Response:
             del order[index]
             order.insert(order.index(target) + isinstance(move, MoveAfter), name)
             _set_order(connection, order)
-    return empty_answer()
+    return empty_response()
 
 
 def _index(order: list[str], name: str) -> int:
     if name not in order:
-        raise Refusal(empty_answer(404))
+        raise Refusal(empty_response(404))
     return order.index(name)
 
 

@@ -1,4 +1,4 @@
-"""JSON as the service reads and writes it, and what it cannot hold."""
+"""JSON as the service reads and writes it, and values that it cannot store."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from heksher.settings.type_strings import Json
 
 MAX_DEPTH: Final = 256
-"""How many arrays and objects may stand inside each other in a request."""
+"""How deeply arrays and objects may be nested in a request."""
 
 
 def dumps(value: Json) -> str:
-    """Return the compact JSON text of *value*; a number that JSON cannot hold becomes `null`."""
+    """Return the compact JSON text of *value*; numbers without JSON form become `null`."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except ValueError:
@@ -24,15 +24,15 @@ def dumps(value: Json) -> str:
 
 
 def loads(text: str) -> Any:
-    """Return the value of a JSON text that this module has written."""
+    """Return the value of a JSON text that this module wrote."""
     return json.loads(text)
 
 
 def fault(value: object) -> str | None:
-    """Say what makes *value* impossible to keep, or nothing if it can be kept.
+    """Return why *value* cannot be stored, or nothing if it can.
 
-    It cannot where an integer takes more than 64 bits, a text has a surrogate without its other
-    half, or arrays and objects are nested deeper than `MAX_DEPTH`.
+    It cannot if an integer takes more than 64 bits, a text has a lone surrogate, or arrays and
+    objects are nested deeper than `MAX_DEPTH`.
     """
     level: list[object] = [value]
     for _ in range(MAX_DEPTH + 1):

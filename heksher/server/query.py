@@ -1,4 +1,4 @@
-"""The query: defaults and rules of many settings at once, for programs to resolve by themselves."""
+"""The query: defaults and rules of many settings, which programs resolve themselves."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Query
 from sqlalchemy import Connection, select, union_all
 from starlette.responses import Response
 
-from heksher.server.answers import Refusal, text_answer
+from heksher.server.answers import Refusal, text_response
 from heksher.server.bodies import matching
 from heksher.server.features import feature_order
 from heksher.server.setting_rows import among
@@ -33,7 +33,7 @@ def query(
     include_metadata: bool = False,
     if_none_match: Annotated[str, Header()] = "",
 ) -> Response:
-    """Answer with the defaults and rules of settings; 304 if the asker has that answer already."""
+    """Return the defaults and rules of settings; 304 if the client already has them."""
     with store.reading() as connection:
         ids = None if names is None else _ids_of(connection, names.split(",") if names else [])
         allowed = _read_filters(context_filters)
@@ -46,7 +46,7 @@ def query(
 
 
 class _Filter(NamedTuple):
-    """Which rules are asked for: each condition must be on one of the features, with its values."""
+    """Selects rules: each condition must be on one of the features, with one of its values."""
 
     values_of: Mapping[str, frozenset[str] | None]
 
@@ -64,7 +64,7 @@ def _read_filters(text: str) -> _Filter | None:
     for feature, values in _EACH_FILTER.findall(text):
         if feature in values_of:
             message = f"context name repeated in context filter: {feature}"
-            raise Refusal(text_answer(message, 400))
+            raise Refusal(text_response(message, 400))
         values_of[feature] = frozenset(values.split(",")) if values else None
     return _Filter(values_of)
 
@@ -77,15 +77,15 @@ def _ids_of(connection: Connection, names: list[str]) -> list[int]:
     )
     found: dict[str, int] = {row[0]: row[1] for row in connection.execute(statement)}
     if unknown := [name for name in dict.fromkeys(names) if name not in found]:
-        raise Refusal(text_answer(f"the following are not setting names: {unknown}", 404))
+        raise Refusal(text_response(f"the following are not setting names: {unknown}", 404))
     return sorted(set(found.values()))
 
 
 class _Content:
-    """Reads what an answer needs and writes its body.
+    """Reads what a response needs and writes its body.
 
-    Values are stored as the JSON text that goes out, so the body is put together from texts;
-    parsing and dumping tens of thousands of rules would take most of the time.
+    Values are stored as the JSON text of responses, so the body is assembled from texts. Parsing and
+    dumping tens of thousands of rules would take most of the time.
     """
 
     def __init__(self, connection: Connection, setting_ids: list[int] | None) -> None:
@@ -121,7 +121,7 @@ class _Content:
         return texts
 
     def _conditions_of(self, allowed: _Filter | None) -> dict[int, str]:
-        """Return the conditions of the rules that are let through, in the service's order."""
+        """Return the conditions of the selected rules, in the service's order."""
         position = {name: i for i, name in enumerate(feature_order(self._connection))}
         statement = select(conditions.c.rule_id, conditions.c.feature, conditions.c.value)
         if self._chosen is not None:

@@ -7,7 +7,7 @@ from typing import Final
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from heksher.server.answers import empty_answer, json_answer
+from heksher.server.answers import empty_response, json_response
 from heksher.server.bodies import MetadataKey, RequestBody, RuleMetadata, Value
 from heksher.server.rule_rows import change_rule
 from heksher.server.rules import RuleId, get_rule
@@ -21,17 +21,17 @@ router: Final = APIRouter(prefix="/rules/{rule_id}/metadata")
 def show(rule_id: RuleId, store: StoreOfApp) -> Response:
     """Show the metadata of a rule."""
     with store.reading() as connection:
-        return json_answer({"metadata": get_rule(connection, rule_id).metadata})
+        return json_response({"metadata": get_rule(connection, rule_id).metadata})
 
 
 @router.post("")
 def merge(rule_id: RuleId, body: RequestBody, store: StoreOfApp) -> Response:
-    """Add to the metadata of a rule, replacing the keys that are there."""
-    # Nothing to add is no reason to look for the rule: the service says 204 for unknown ones, too.
+    """Merge into the metadata of a rule, replacing existing keys."""
+    # With nothing to add, the service does not look for the rule: 204 even for unknown ones.
     if new := body.read(RuleMetadata).metadata:
         with _changing(store, rule_id) as metadata:
             metadata.update(new)
-    return empty_answer()
+    return empty_response()
 
 
 @router.put("")
@@ -41,7 +41,7 @@ def replace(rule_id: RuleId, body: RequestBody, store: StoreOfApp) -> Response:
     with _changing(store, rule_id) as metadata:
         metadata.clear()
         metadata.update(new)
-    return empty_answer()
+    return empty_response()
 
 
 @router.delete("")
@@ -49,7 +49,7 @@ def clear(rule_id: RuleId, store: StoreOfApp) -> Response:
     """Remove the metadata of a rule."""
     with _changing(store, rule_id) as metadata:
         metadata.clear()
-    return empty_answer()
+    return empty_response()
 
 
 @router.put("/{key}")
@@ -58,20 +58,20 @@ def put_key(rule_id: RuleId, key: MetadataKey, body: RequestBody, store: StoreOf
     value = body.read(Value).value
     with _changing(store, rule_id) as metadata:
         metadata[key] = value
-    return empty_answer()
+    return empty_response()
 
 
 @router.delete("/{key}")
 def delete_key(rule_id: RuleId, key: MetadataKey, store: StoreOfApp) -> Response:
-    """Remove one key of the metadata of a rule; one that is not there is no error."""
+    """Remove one key of the metadata of a rule, if it exists."""
     with _changing(store, rule_id) as metadata:
         metadata.pop(key, None)
-    return empty_answer()
+    return empty_response()
 
 
 @contextmanager
 def _changing(store: Store, rule_id: int) -> Iterator[dict[str, Json]]:
-    """Give the metadata of a rule to be changed; it is stored afterwards."""
+    """Yield the metadata of a rule to be modified, and store it afterwards."""
     with store.writing() as connection:
         metadata = dict(get_rule(connection, rule_id).metadata)
         yield metadata

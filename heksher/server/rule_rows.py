@@ -1,4 +1,4 @@
-"""Rules as they are stored: finding, adding, changing and removing them."""
+"""Stored rules: finding, adding, changing and removing them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class StoredRule:
 
 def find_rule(connection: Connection, rule_id: int) -> StoredRule | None:
     """Return the rule with this id."""
-    # SQLite could not even compare with a number of any size.
+    # SQLite cannot compare with numbers that are too large.
     if not 0 < rule_id <= _MAX_RULE_ID:
         return None
     statement = select(settings.c.name, rules.c.value, rules.c.metadata).join(settings)

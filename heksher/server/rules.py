@@ -1,4 +1,4 @@
-"""Rules one by one: adding, finding, showing, removing, and changing their values."""
+"""Single rules: adding, finding, showing, removing, and changing their values."""
 
 from typing import Annotated, Final
 
@@ -7,7 +7,7 @@ from pydantic import BeforeValidator
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from heksher.server.answers import Refusal, empty_answer, json_answer, set_text, text_answer
+from heksher.server.answers import Refusal, empty_response, json_response, set_text, text_response
 from heksher.server.bodies import SETTING_NAME_PATTERN, NewRule, RequestBody, Value, matching
 from heksher.server.rule_rows import (
     StoredRule,
@@ -27,10 +27,10 @@ RuleId = Annotated[int, BeforeValidator(int), Path()]
 
 
 def get_rule(connection: Connection, rule_id: int) -> StoredRule:
-    """Return the rule with this id; without one, the request ends with 404."""
+    """Return the rule with this id; if there is none, end the request with 404."""
     if rule := find_rule(connection, rule_id):
         return rule
-    raise Refusal(empty_answer(404))
+    raise Refusal(empty_response(404))
 
 
 @router.get("/search")
@@ -45,7 +45,7 @@ def search(
         found = find_setting(connection, setting)
         values = {feature: value for feature, _, value in pairs}
         rule_id = found and find_rule_id(connection, found, values)
-    return json_answer({"rule_id": rule_id}) if rule_id else empty_answer(404)
+    return json_response({"rule_id": rule_id}) if rule_id else empty_response(404)
 
 
 @router.post("")
@@ -55,13 +55,13 @@ def add(body: RequestBody, store: StoreOfApp) -> Response:
     with store.writing() as connection:
         setting = find_setting(connection, new.setting)
         if setting is None:
-            raise Refusal(text_answer(f"setting not found with name {new.setting}", 422))
+            raise Refusal(text_response(f"setting not found with name {new.setting}", 422))
         if alien := new.feature_values.keys() - setting.configurable_features:
             text = f"setting is not configurable at context features {set_text(alien)}"
-            raise Refusal(text_answer(text, 400))
+            raise Refusal(text_response(text, 400))
         _check_value(setting.type_string, fits=setting.type.accepts(new.value))
         if find_rule_id(connection, setting, new.feature_values) is not None:
-            raise Refusal(text_answer("rule already exists", 409))
+            raise Refusal(text_response("rule already exists", 409))
         rule_id = add_rule(
             connection,
             setting,
@@ -69,7 +69,7 @@ def add(body: RequestBody, store: StoreOfApp) -> Response:
             value=new.value,
             metadata=new.metadata,
         )
-    return json_answer({"rule_id": rule_id}, 201, {"location": f"/{rule_id}"})
+    return json_response({"rule_id": rule_id}, 201, {"location": f"/{rule_id}"})
 
 
 @router.get("/{rule_id}")
@@ -77,7 +77,7 @@ def show(rule_id: RuleId, store: StoreOfApp) -> Response:
     """Show a rule."""
     with store.reading() as connection:
         rule = get_rule(connection, rule_id)
-    return json_answer(
+    return json_response(
         {
             "setting": rule.setting_name,
             "value": rule.value,
@@ -93,7 +93,7 @@ def delete(rule_id: RuleId, store: StoreOfApp) -> Response:
     with store.writing() as connection:
         get_rule(connection, rule_id)
         delete_rule(connection, rule_id)
-    return empty_answer()
+    return empty_response()
 
 
 @router.put("/{rule_id}/value")
@@ -104,14 +104,14 @@ def put_value(rule_id: RuleId, body: RequestBody, store: StoreOfApp) -> Response
     with store.writing() as connection:
         rule = find_rule(connection, rule_id)
         if rule is None:
-            raise Refusal(text_answer("", 404))
+            raise Refusal(text_response("", 404))
         setting = get_setting(connection, rule.setting_name)
         _check_value(setting.type_string, fits=setting.type.accepts(value))
         change_rule(connection, rule_id, value=value)
-    return empty_answer()
+    return empty_response()
 
 
 def _check_value(type_string: str, *, fits: bool) -> None:
     if not fits:
         text = f"rule value is incompatible with setting type {type_string}"
-        raise Refusal(text_answer(text, 400))
+        raise Refusal(text_response(text, 400))

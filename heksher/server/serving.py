@@ -1,4 +1,4 @@
-"""Serving the embedded service with uvicorn, until a signal ends it."""
+"""Serving the embedded service with uvicorn until a signal ends it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _SECONDS_TO_FINISH: Final = 3
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on this address; port 0 stands for any free one.
+    """Return a socket that listens on this address; port 0 picks a free one.
 
     Raises:
-        OSError: The address cannot be listened on; the message says why.
+        OSError: Listening on the address failed; the message says why.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(
@@ -31,19 +31,19 @@ def listen(host: str, port: int) -> socket.socket:
     except (socket.gaierror, UnicodeError) as error:
         raise OSError(f"cannot listen on {host}: no such address") from error
     except OSError as error:
-        # The text of `create_server` repeats the address.
+        # The message of `create_server` repeats the address.
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise OSError(f"cannot listen on {host}, port {port}: {reason}") from error
 
 
 def serve(app: FastAPI, listener: socket.socket) -> None:
-    """Serve *app* until SIGINT or SIGTERM, saying on standard output where, once it listens."""
+    """Serve *app* until SIGINT or SIGTERM; print the URL once it listens."""
     config = uvicorn.Config(
         app,
         lifespan="off",
         log_level="warning",
-        # httptools cuts query strings of 65,536 bytes and more without a word; h11 does not, and
-        # with this limit it takes queries for tens of thousands of settings.
+        # httptools silently truncates query strings of 65,536 bytes and more. h11 does not, and
+        # with this limit it accepts queries for tens of thousands of settings.
         http="h11",
         h11_max_incomplete_event_size=_MAX_REQUEST_HEAD,
         ws="none",
@@ -51,8 +51,8 @@ def serve(app: FastAPI, listener: socket.socket) -> None:
     )
     server = _Server(config)
 
-    # uvicorn raises the signal that ended it once more, for the handler that was there before; this
-    # one lets the process end by itself, and ends a server that has not got as far as its own.
+    # uvicorn re-raises the signal that ended it, for the previous handler. This one lets the process
+    # end by itself, and ends a server that has not installed its own handler yet.
     def end(_signal: int, _frame: Any) -> None:
         server.should_exit = True
 
@@ -62,7 +62,7 @@ def serve(app: FastAPI, listener: socket.socket) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens, once it does."""
+    """Prints its URL once it listens."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -7,7 +7,7 @@ from typing import Final
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from heksher.server.answers import Refusal, empty_answer, json_answer, text_answer
+from heksher.server.answers import Refusal, empty_response, json_response, text_response
 from heksher.server.bodies import (
     MetadataKey,
     NewVersion,
@@ -27,16 +27,16 @@ router: Final = APIRouter(prefix="/settings/{name}/metadata")
 def show(name: str, store: StoreOfApp) -> Response:
     """Show the metadata of a setting."""
     with store.reading() as connection:
-        return json_answer({"metadata": get_setting(connection, name).metadata})
+        return json_response({"metadata": get_setting(connection, name).metadata})
 
 
 @router.post("")
 def merge(name: str, body: RequestBody, store: StoreOfApp) -> Response:
-    """Add to the metadata of a setting, replacing the keys that are there."""
+    """Merge into the metadata of a setting, replacing existing keys."""
     new = body.read(SettingMetadata)
     with _changing(store, name, new.version) as metadata:
         metadata.update(new.metadata)
-    return empty_answer()
+    return empty_response()
 
 
 @router.put("")
@@ -46,7 +46,7 @@ def replace(name: str, body: RequestBody, store: StoreOfApp) -> Response:
     with _changing(store, name, new.version) as metadata:
         metadata.clear()
         metadata.update(new.metadata)
-    return empty_answer()
+    return empty_response()
 
 
 @router.delete("")
@@ -54,7 +54,7 @@ def clear(name: str, body: RequestBody, store: StoreOfApp) -> Response:
     """Remove the metadata of a setting."""
     with _changing(store, name, body.read(NewVersion).version) as metadata:
         metadata.clear()
-    return empty_answer()
+    return empty_response()
 
 
 @router.put("/{key}")
@@ -63,25 +63,25 @@ def put_key(name: str, key: MetadataKey, body: RequestBody, store: StoreOfApp) -
     new = body.read(SettingMetadataValue)
     with _changing(store, name, new.version) as metadata:
         metadata[key] = new.value
-    return empty_answer()
+    return empty_response()
 
 
 @router.delete("/{key}")
 def delete_key(name: str, key: MetadataKey, body: RequestBody, store: StoreOfApp) -> Response:
-    """Remove one key of the metadata of a setting; one that is not there is no error."""
+    """Remove one key of the metadata of a setting, if it exists."""
     with _changing(store, name, body.read(NewVersion).version) as metadata:
         metadata.pop(key, None)
-    return empty_answer()
+    return empty_response()
 
 
 @contextmanager
 def _changing(store: Store, name: str, version: str) -> Iterator[dict[str, Json]]:
-    """Give the metadata of a setting to be changed; it is stored with the version afterwards."""
+    """Yield the metadata of a setting to be modified, and store it with the version afterwards."""
     with store.writing() as connection:
         setting = get_setting(connection, name)
         if Version.parse(version) <= setting.version:
             text = f"The setting {name} already has a newer version ({setting.version_text})"
-            raise Refusal(text_answer(text, 409))
+            raise Refusal(text_response(text, 409))
         metadata = dict(setting.metadata)
         yield metadata
         change_setting(connection, setting, metadata=metadata, version=version)

@@ -1,4 +1,4 @@
-"""Settings as they are stored: finding, adding, changing and removing them."""
+"""Stored settings: finding, adding, changing and removing them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from heksher.server import json_text
-from heksher.server.answers import Refusal, text_answer
+from heksher.server.answers import Refusal, text_response
 from heksher.server.bodies import SETTING_NAME_PATTERN, Declaration
 from heksher.server.tables import aliases, configurable_features, context_features, settings
 from heksher.server.versions import Version
@@ -58,7 +58,7 @@ class StoredSetting:
         return Version.parse(self.version_text)
 
     def as_json(self, *, whole: bool) -> dict[str, Json]:
-        """Return the setting as it is listed, or as it is shown whole."""
+        """Return the setting in its short or its full form."""
         listed: dict[str, Json] = {
             "name": self.name,
             "type": self.type_string,
@@ -73,7 +73,7 @@ class StoredSetting:
 
 
 def among(values: Iterable[str | int]) -> Select[Any]:
-    """Return a selection of these values, as one parameter however many they are."""
+    """Return a selection of these values, as one parameter regardless of their number."""
     each = func.json_each(json_text.dumps(list(values))).table_valued(column("value", Text))
     return select(each.c.value)
 
@@ -88,10 +88,10 @@ def find_setting(connection: Connection, name: str) -> StoredSetting | None:
 
 
 def get_setting(connection: Connection, name: str) -> StoredSetting:
-    """Return the setting with this name or alias; without one, the request ends with 404."""
+    """Return the setting with this name or alias; if there is none, end the request with 404."""
     if setting := find_setting(connection, name):
         return setting
-    raise Refusal(text_answer(f"the setting {name} does not exist", 404))
+    raise Refusal(text_response(f"the setting {name} does not exist", 404))
 
 
 def list_settings(connection: Connection) -> list[StoredSetting]:
@@ -100,7 +100,7 @@ def list_settings(connection: Connection) -> list[StoredSetting]:
 
 
 def add_setting(connection: Connection, declaration: Declaration) -> None:
-    """Store a new setting as it is declared."""
+    """Store a new setting as declared."""
     values = {
         "name": declaration.name,
         "type": str(declaration.type),
@@ -127,7 +127,7 @@ def set_features(connection: Connection, setting: StoredSetting, names: list[str
 
 
 def rename_setting(connection: Connection, setting: StoredSetting, name: str) -> None:
-    """Give a setting another name, and keep the present one as an alias."""
+    """Rename a setting, and keep its current name as an alias."""
     connection.execute(delete(aliases).where(aliases.c.alias == name))
     connection.execute(insert(aliases).values(alias=setting.name, setting_id=setting.setting_id))
     connection.execute(
@@ -136,7 +136,7 @@ def rename_setting(connection: Connection, setting: StoredSetting, name: str) ->
 
 
 def delete_setting(connection: Connection, setting: StoredSetting) -> None:
-    """Remove a setting with its rules and aliases."""
+    """Remove a setting, its rules and its aliases."""
     connection.execute(delete(settings).where(settings.c.id == setting.setting_id))
 
 

@@ -1,4 +1,4 @@
-"""Settings one by one: showing, listing, removing, and changing type, name and features."""
+"""Single settings: showing, listing, removing, and changing type, name and features."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from heksher.server.answers import Refusal, empty_answer, json_answer, set_text, text_answer
+from heksher.server.answers import Refusal, empty_response, json_response, set_text, text_response
 from heksher.server.bodies import NewFeatures, NewName, NewType, RequestBody
 from heksher.server.features import unknown_features_text
 from heksher.server.rule_rows import conditions_of, rules_of, rules_using
@@ -31,7 +31,7 @@ def list_all(store: StoreOfApp, include_additional_data: bool = False) -> Respon
     """List all settings by name."""
     with store.reading() as connection:
         found = list_settings(connection)
-    return json_answer(
+    return json_response(
         {"settings": [setting.as_json(whole=include_additional_data) for setting in found]}
     )
 
@@ -42,7 +42,7 @@ def show(name: str, store: StoreOfApp) -> Response:
     with store.reading() as connection:
         shown = get_setting(connection, name).as_json(whole=True)
     order = ("name", "configurable_features", "type", "default_value", "metadata", "aliases")
-    return json_answer({key: shown[key] for key in (*order, "version")})
+    return json_response({key: shown[key] for key in (*order, "version")})
 
 
 @router.delete("/{name}")
@@ -51,9 +51,9 @@ def delete(name: str, store: StoreOfApp) -> Response:
     with store.writing() as connection:
         setting = find_setting(connection, name)
         if setting is None:
-            raise Refusal(text_answer("setting name not found", 404))
+            raise Refusal(text_response("setting name not found", 404))
         delete_setting(connection, setting)
-    return empty_answer()
+    return empty_response()
 
 
 @router.put("/{name}/type")
@@ -64,36 +64,36 @@ def put_type(name: str, body: RequestBody, store: StoreOfApp) -> Response:
         setting = get_setting(connection, name)
         is_same = new.type == setting.type
         if _is_in_force(name, setting, Version.parse(new.version), is_same=is_same):
-            return empty_answer()
+            return empty_response()
         if is_same:
             _bump_version(connection, name, setting, new.version)
-            return empty_answer()
+            return empty_response()
         if found := _type_conflicts(connection, setting, new):
-            return json_answer({"conflicts": [*found]}, 409)
+            return json_response({"conflicts": [*found]}, 409)
         change_setting(connection, setting, type=str(new.type), version=new.version)
-    return empty_answer()
+    return empty_response()
 
 
 @router.put("/{name}/name")
 def put_name(name: str, body: RequestBody, store: StoreOfApp) -> Response:
-    """Rename a setting, keeping its present name as an alias."""
+    """Rename a setting, keeping its current name as an alias."""
     new = body.read(NewName)
     with store.writing() as connection:
         setting = find_setting(connection, name)
         if setting is None:
-            raise Refusal(text_answer("setting does not exist", 404))
+            raise Refusal(text_response("setting does not exist", 404))
         if Version.parse(new.version) < setting.version:
             text = f"The setting {name} already has a newer version ({setting.version_text})"
-            raise Refusal(text_answer(text, 409))
+            raise Refusal(text_response(text, 409))
         if new.name != setting.name:
             namesake = find_setting(connection, new.name)
             if namesake is not None and namesake.setting_id != setting.setting_id:
-                raise Refusal(text_answer("name already exists", 409))
+                raise Refusal(text_response("name already exists", 409))
             rename_setting(connection, setting, new.name)
         elif Version.parse(new.version) == setting.version:
-            return empty_answer()
+            return empty_response()
         change_setting(connection, setting, version=new.version)
-    return empty_answer()
+    return empty_response()
 
 
 @router.put("/{name}/configurable_features")
@@ -105,36 +105,36 @@ def put_features(name: str, body: RequestBody, store: StoreOfApp) -> Response:
         version = Version.parse(new.version)
         present, wanted = set(setting.configurable_features), set(new.configurable_features)
         if _is_in_force(name, setting, version, is_same=present == wanted):
-            return empty_answer()
+            return empty_response()
         if present == wanted:
             _bump_version(connection, name, setting, new.version)
-            return empty_answer()
+            return empty_response()
         if in_use := rules_using(connection, setting, present - wanted):
             ids = [rule_id for rule_ids in in_use.values() for rule_id in rule_ids]
             text = f"Configurable features {set_text(in_use)} are in use by rules {ids}"
-            raise Refusal(text_answer(text, 409))
+            raise Refusal(text_response(text, 409))
         if wanted - present and version.major == setting.version.major:
             text = "Cannot add new configurable features on a minor version bump"
-            raise Refusal(text_answer(text, 409))
+            raise Refusal(text_response(text, 409))
         if unknown := unknown_features_text(connection, wanted):
-            raise Refusal(text_answer(unknown, 404))
+            raise Refusal(text_response(unknown, 404))
         set_features(connection, setting, new.configurable_features)
         change_setting(connection, setting, version=new.version)
-    return empty_answer()
+    return empty_response()
 
 
 def _is_in_force(name: str, setting: StoredSetting, version: Version, *, is_same: bool) -> bool:
-    """Say whether a change is the present state; one that comes too late is refused."""
+    """Return whether a change is already in effect; refuse one of an older version."""
     if version == setting.version and is_same:
         return True
     if version <= setting.version:
         text = f"the setting {name} is at a higher version than the request ({setting.version})"
-        raise Refusal(text_answer(text, 409))
+        raise Refusal(text_response(text, 409))
     return False
 
 
 def _bump_version(connection: Connection, name: str, setting: StoredSetting, version: str) -> None:
-    # The service looks for the name as it was given here, so under an alias nothing happens.
+    # The service looks for the name as it was given, so under an alias nothing happens.
     if name == setting.name:
         change_setting(connection, setting, version=version)
 

@@ -1,4 +1,4 @@
-"""Where the embedded service keeps everything: one SQLite database for each application."""
+"""The storage of the embedded service: one SQLite database for each application."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ if TYPE_CHECKING:
 _APPLICATION_ID: Final = 0x48656B73  # "Heks": marks a database file as ours
 _SCHEMA_VERSION: Final = 1
 BUSY_SECONDS: Final = 5.0
-"""How long a request waits for another program that has the database file locked."""
+"""How long a request waits for another program that holds a lock on the database file."""
 
 
 class Store:
     """One SQLite database behind one connection and one lock.
 
     Endpoints are plain functions, which run in the thread pool, so waiting for SQLite never blocks
-    the event loop. They take the lock for the whole of a transaction: an in-memory database lives
-    in its connection, so all threads must share that one anyway, and with transactions strictly
-    one after another, two requests can neither see half of each other nor deadlock. Nothing is
-    awaited while the lock is held, so it is free again after some milliseconds.
+    the event loop. They hold the lock for a whole transaction. An in-memory database lives in its
+    connection, so all threads have to share one anyway. With transactions strictly in sequence, no
+    request sees half of another one, and none deadlock. Nothing is awaited while the lock is held,
+    so it is released within milliseconds.
 
-    A store that is no longer used closes its connection by itself.
+    A store that is no longer referenced closes its connection.
     """
 
     def __init__(self, database: str | os.PathLike[str] | None = None) -> None:
-        """Open the database file, making it if there is none; without one, keep all in memory.
+        """Open the database file, creating it if necessary; without one, store everything in memory.
 
         Raises:
-            OSError: The file cannot be used, or is something else than a database of this service.
+            OSError: The file cannot be used, or is not a database of this service.
         """
         path = None if database is None else os.fspath(database)
         if path == "":
-            raise ValueError("the path of the database must not be empty")
+            raise ValueError("expected a path as database, got an empty one")
         self._lock = threading.Lock()
         self._engine = _engine(path)
         self.close: Callable[[], object] = weakref.finalize(self, self._engine.dispose)
@@ -56,17 +56,17 @@ class Store:
             self._keep_log()
         except DBAPIError as error:
             self.close()
-            raise OSError(f"cannot use the database {path}: {error.orig}") from error
+            raise OSError(f"cannot use database {path}: {error.orig}") from error
         except OSError:
             self.close()
             raise
 
     def _keep_log(self) -> None:
-        """Let a commit wait for no disk: a crash of this program loses nothing, a power cut little.
+        """Make commits not wait for the disk: a crash loses nothing, a power failure little.
 
-        The file has to be known for one of ours by now, since this changes it.
+        The file must have been recognised as a database of this service, since this modifies it.
         """
-        # Past SQLAlchemy, which would begin a transaction, and in one this cannot be set.
+        # Bypasses SQLAlchemy, which would begin a transaction, where this cannot be set.
         connection = self._engine.raw_connection()
         try:
             connection.cursor().execute("PRAGMA journal_mode = WAL")
@@ -75,15 +75,15 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Give a connection that sees one state of the database."""
+        """Yield a connection that sees one state of the database."""
         with self._lock, self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Give a connection whose changes are kept together, or not at all if an error leaves."""
+        """Yield a connection whose changes are committed together, or rolled back on an error."""
         # Immediate, since other processes may have the same file open: a transaction that reads
-        # first and writes later can fail, one that takes the write lock at once just waits.
+        # first and writes later can fail, while one that takes the write lock at once waits.
         with self._lock, self._engine.execution_options(begin="BEGIN IMMEDIATE").begin() as writer:
             yield writer
 
@@ -93,8 +93,8 @@ def _store_of(request: Request) -> Store:
     return store
 
 
-# The functions of the routes run in threads and are few milliseconds long; a dependency that held
-# a transaction open would keep it while waiting for a free thread, so routes open theirs inside.
+# The functions of routes run in threads and take a few milliseconds. A dependency that opened a
+# transaction would hold it while waiting for a free thread, so routes open their own.
 StoreOfApp = Annotated[Store, Depends(_store_of)]
 
 
@@ -124,9 +124,9 @@ def _prepare(connection: Connection, path: str | None) -> None:
     if (application_id, version) == (_APPLICATION_ID, _SCHEMA_VERSION):
         return
     if application_id == _APPLICATION_ID:
-        raise OSError(f"the database {path} was written by another version of this service")
+        raise OSError(f"database {path} was written by another version of this service")
     if inspect(connection).get_table_names():
-        raise OSError(f"the database {path} is not one of Heksher's embedded service")
+        raise OSError(f"{path} is not a database of the embedded service: give another file")
     tables.schema.create_all(connection)
     connection.exec_driver_sql(f"PRAGMA application_id = {_APPLICATION_ID}")
     connection.exec_driver_sql(f"PRAGMA user_version = {_SCHEMA_VERSION}")

@@ -1,4 +1,4 @@
-"""The tables of the embedded service; values and metadata are kept as JSON text."""
+"""The tables of the embedded service; values and metadata are stored as JSON text."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ rules: Final = Table(
     Column("setting_id", ForeignKey("settings.id", ondelete="CASCADE"), nullable=False),
     Column("value", Text, nullable=False),
     Column("metadata", Text, nullable=False),
-    # The conditions once more, as one text: two rules of a setting never have the same.
+    # The conditions as one text: unique among the rules of a setting.
     Column("conditions_key", Text, nullable=False),
     UniqueConstraint("setting_id", "conditions_key"),
-    # Without it SQLite would give the id of the last rule again once that rule is deleted.
+    # Without it, SQLite would reuse the id of the last rule after its deletion.
     sqlite_autoincrement=True,
 )
 

@@ -1,15 +1,15 @@
-"""Versions of settings: compared by their numbers, kept as they were written."""
+"""Versions of settings: compared as numbers, stored as they were written."""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
 FIRST: Final = "1.0"
-"""The version that a new setting must have."""
+"""The version of every new setting."""
 
 
 class _Number(NamedTuple):
-    """A number of any length, without making an integer of it: Python refuses thousands of digits."""
+    """A number of any length, without converting it: Python refuses thousands of digits."""
 
     length: int
     digits: str
@@ -19,14 +19,14 @@ class _Number(NamedTuple):
 
 
 class Version(NamedTuple):
-    """A version as two numbers, ordered as versions are."""
+    """A version as two numbers, in the order of versions."""
 
     major: _Number
     minor: _Number
 
     @classmethod
     def parse(cls, text: str) -> Version:
-        """Return the version that *text* writes; it must have the form that requests are held to."""
+        """Return the version written as *text*, in the form that requests must have."""
         major, minor = text.rstrip("\n").split(".")
         return cls(_number(major), _number(minor))
 

@@ -1,4 +1,4 @@
-"""Making a service fail as a story wants it to."""
+"""Making a service fail in tests."""
 
 import copy
 from collections.abc import Awaitable, Callable
@@ -9,13 +9,13 @@ AsgiApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class Failure:
-    """One way to fail, until its `with` block ends or it has failed often enough.
+    """One kind of failure, until its `with` block ends or enough requests have failed.
 
     Args:
-        failures: Where it stands.
-        outcome: The status to answer with, or the exception to raise.
-        times: How many requests fail; `None` for all.
-        path: What the paths of the requests that fail begin with.
+        failures: The application that fails.
+        outcome: The status to respond with, or the exception to raise.
+        times: The number of requests that fail; `None` for all.
+        path: The beginning of the paths of requests that fail.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class Failure:
         self.path: str = path
 
     def end(self) -> None:
-        """Fail no more."""
+        """Stop failing."""
         self._failures.end(self)
 
     def __enter__(self) -> Self:
@@ -38,7 +38,7 @@ class Failure:
 
 
 class Failures:
-    """An ASGI application in front of another, which answers instead of it now and then."""
+    """An ASGI application in front of another one, which can fail in its place."""
 
     def __init__(self, app: AsgiApp) -> None:
         self._app = app
@@ -46,13 +46,13 @@ class Failures:
         self._failures: list[Failure] = []
 
     def add(self, failure: Failure) -> Failure:
-        """Let requests fail; of several ways, the newest counts."""
+        """Add a failure; the newest one that applies to a request is used."""
         with self._lock:
             self._failures.insert(0, failure)
         return failure
 
     def end(self, failure: Failure | None = None) -> None:
-        """Let nothing fail any more, or not in this way."""
+        """End one failure, or all."""
         with self._lock:
             self._failures = [
                 one for one in self._failures if failure is not None and one is not failure
@@ -71,13 +71,13 @@ class Failures:
         return None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer a request, or pass it on."""
+        """Respond to a request, or pass it on."""
         outcome = self._next(scope["path"]) if scope["type"] == "http" else None
         if outcome is None:
             await self._app(scope, receive, send)
             return
         if isinstance(outcome, Exception):
-            # A copy, since httpx writes into those of its own.
+            # A copy, since httpx modifies its own exceptions.
             raise copy.copy(outcome)
         headers = [(b"content-type", b"text/plain")]
         await send({"type": "http.response.start", "status": outcome, "headers": headers})

@@ -20,9 +20,10 @@ _IN_PROCESS: Final = "http://heksher.local"
 
 
 class LocalService:
-    """A Heksher service for one test: in this process, in memory, gone when the block ends.
+    """A Heksher service for one test: in this process, in memory, gone at the end of the block.
 
-    Its methods are synchronous and take milliseconds, so that tests of both kinds may call them::
+    Its methods are synchronous and take milliseconds, so tests with and without asyncio may call
+    them::
 
         with LocalService(["environment", "user"]) as service:
             service.add_rule(cache_ttl, 5, user="john")
@@ -41,7 +42,7 @@ class LocalService:
     """
 
     def __init__(self, context_features: Iterable[str]) -> None:
-        # Here, since the stubs beside this class need no extra.
+        # Imported here, since the stubs in this package do not need the extra.
         from heksher.server import create_app
 
         self._app = create_app(context_features=context_features)
@@ -55,7 +56,7 @@ class LocalService:
 
     @property
     def url(self) -> str:
-        """A real URL, on a free port of the loopback interface; it listens from now on."""
+        """A real URL, on a free port of the loopback interface; the service listens from now on."""
         if self._url is None:
             try:
                 from heksher.testing.loopback import listen_on_loopback
@@ -84,18 +85,18 @@ class LocalService:
         return httpx.AsyncClient(**{"transport": transport, "base_url": _IN_PROCESS, **options})
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
-        """Send a request of the test's own, which never fails by `fail_with`.
+        """Send a request of the test's own, which `fail_with` does not affect.
 
         Args:
-            method: Such as `POST`.
-            path: Below `/api/v1/`.
-            body: JSON, if any.
+            method: The HTTP method, such as `POST`.
+            path: The path below `/api/v1/`.
+            body: The JSON body, if any.
 
         Returns:
-            The answer's JSON; `None` where it has none.
+            The JSON of the response; `None` if it is empty.
 
         Raises:
-            httpx.HTTPStatusError: The service refuses it; the message says why.
+            httpx.HTTPStatusError: The service refused the request; the message says why.
         """
         sent = {} if body is None else {"json": body}
         response = self._admin.request(method, f"/api/v1/{path}", **sent)
@@ -108,23 +109,23 @@ class LocalService:
         return response.json() if response.content else None
 
     def declare(self, setting: Setting[Any, ...]) -> None:
-        """Declare a setting, as a client of another process might have done before."""
+        """Declare a setting, as a client of another process would."""
         versions = ["1.0"] if setting.version == "1.0" else ["1.0", setting.version]
         for version in versions:
             body = declaration_body(declaration_of(setting), alias=None, version=version)
             self.request("POST", "settings/declare", body)
 
     def add_rule(self, setting: Setting[Any, ...] | str, value: Any, /, **conditions: str) -> int:
-        """Add a rule, and return its id; clients see it at their next update.
+        """Add a rule and return its id; clients see it with their next update.
 
         Args:
-            setting: The setting, which is declared if the service lacks it; or a name.
-            value: The value, of the setting's type; JSON where the setting is given by name.
+            setting: The setting, which is declared if the service does not have it; or a name.
+            value: The value, of the setting's type; JSON if the setting is given by name.
             **conditions: Values by context feature, at least one.
 
         Raises:
-            InvalidValue: The setting cannot have the value.
-            httpx.HTTPStatusError: The service refuses the rule.
+            InvalidValue: The value is invalid for the setting.
+            httpx.HTTPStatusError: The service refused the rule.
         """
         raw = value
         if not isinstance(setting, str):
@@ -136,7 +137,7 @@ class LocalService:
         return rule_id
 
     def change_rule(self, rule_id: int, value: Any) -> None:
-        """Give a rule another value, as JSON."""
+        """Change a rule's value, given as JSON."""
         self.request("PUT", f"rules/{rule_id}/value", {"value": value})
 
     def delete_rule(self, rule_id: int) -> None:
@@ -144,39 +145,39 @@ class LocalService:
         self.request("DELETE", f"rules/{rule_id}")
 
     def rename(self, setting: Setting[Any, ...] | str, name: str) -> None:
-        """Give a setting another name, at its next minor version; the former one is an alias."""
+        """Rename a setting, with its next minor version; the former name becomes an alias."""
         place = f"settings/{_quoted(setting)}"
         major, _, minor = self.request("GET", place)["version"].partition(".")
         version = f"{major}.{int(minor) + 1}"
         self.request("PUT", f"{place}/name", {"name": name, "version": version})
 
     def delete(self, setting: Setting[Any, ...] | str) -> None:
-        """Delete a setting with all its rules."""
+        """Delete a setting and its rules."""
         self.request("DELETE", f"settings/{_quoted(setting)}")
 
     def fail_with(
         self, outcome: int | Exception, *, times: int | None = None, path: str = ""
     ) -> Failure:
-        """Let requests of clients fail, until `recover` or the end of the `with` block.
+        """Make requests of clients fail, until `recover` or the end of the `with` block.
 
         Args:
-            outcome: The status to answer with; or an exception, such as
-                `httpx.ConnectError("refused")`, which reaches in-process clients as it is, and
-                those that use `url` as status 500.
-            times: How many requests fail; all without it.
-            path: What the paths of those requests begin with, such as `/api/v1/query`.
+            outcome: The status to respond with; or an exception, such as
+                `httpx.ConnectError("refused")`, which in-process clients get as it is, and clients
+                that use `url` as status 500.
+            times: The number of requests that fail; all by default.
+            path: The beginning of the paths of those requests, such as `/api/v1/query`.
         """
         return self._failures.add(Failure(self._failures, outcome, times=times, path=path))
 
     def recover(self) -> None:
-        """Let nothing fail any more."""
+        """Stop all failures."""
         self._failures.end()
 
     def _knows(self, name: str) -> bool:
         return self._admin.get(f"/api/v1/settings/{quote(name, safe='')}").is_success
 
     def close(self) -> None:
-        """End the service; again, it does nothing."""
+        """End the service; calling this again does nothing."""
         self._admin.close()
         self._thread.close()
         self._app.state.store.close()
@@ -194,7 +195,7 @@ class LocalService:
 
 
 class _SyncTransport(httpx.BaseTransport):
-    """Reaches an ASGI application from synchronous code, through an event loop elsewhere."""
+    """Reaches an ASGI application from synchronous code, by an event loop in another thread."""
 
     def __init__(self, transport: httpx.ASGITransport, thread: LoopThread) -> None:
         self._transport = transport

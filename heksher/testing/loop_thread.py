@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, for what has to answer synchronous code."""
+"""An event loop in a thread of its own, to run coroutines for synchronous code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """Runs coroutines for other threads, until it is closed."""
+    """Runs coroutines for other threads until it is closed."""
 
     def __init__(self) -> None:
         self._ready = Event()
@@ -32,12 +32,12 @@ class LoopThread:
         await self._ended.wait()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run *coroutine* there, and return what it returns."""
+        """Run *coroutine* in the loop, and return its result."""
         assert self._loop is not None  # noqa: S101  # set before the constructor returns
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def start(self, coroutine: Coroutine[Any, Any, object]) -> None:
-        """Run *coroutine* there, without waiting for it; closing cancels it."""
+        """Start *coroutine* in the loop without waiting for it; closing cancels it."""
 
         async def begin() -> asyncio.Task[object]:
             return asyncio.create_task(coroutine)
@@ -45,7 +45,7 @@ class LoopThread:
         self._task = self.run(begin())
 
     def close(self) -> None:
-        """End the loop, and wait for the thread."""
+        """Stop the loop, and wait for the thread."""
         if self._loop is not None and self._ended is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._ended.set)
             self._thread.join()

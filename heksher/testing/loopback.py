@@ -1,4 +1,4 @@
-"""Serving an ASGI application on the loopback interface, from an event loop that runs already."""
+"""Serving an ASGI application on the loopback interface, in a running event loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def listen_on_loopback(app: Any) -> tuple[str, Coroutine[Any, Any, None]]:
-    """Return the URL of a free port, which listens from now on, and what serves there."""
+    """Return the URL of a free port, which listens from now on, and a coroutine that serves it."""
     listener = listen("127.0.0.1", 0)
     return f"http://127.0.0.1:{listener.getsockname()[1]}", _serve(app, listener)
 
@@ -24,7 +24,7 @@ async def _serve(app: Any, listener: socket.socket) -> None:
     config = uvicorn.Config(
         app,
         lifespan="off",
-        # What a test lets fail is no news; as in `heksher.server`, h11 takes long queries.
+        # Failures are intended here. As in `heksher.server`, h11 accepts long queries.
         log_level="critical",
         http="h11",
         h11_max_incomplete_event_size=16 * 2**20,

@@ -154,7 +154,7 @@ class _Play:
         world.check_reads(client.status)
         status = client.status
         if status.source is Source.SNAPSHOT:
-            said = [one for one in world.records.messages if "those of a snapshot" in one]
+            said = [one for one in world.records.messages if "using a snapshot" in one]
             if len(said) != 1 or status.age is None or not status.consecutive_failures:
                 raise Violation("freeze", f"nothing tells of the snapshot: {status} {said}")
         return client

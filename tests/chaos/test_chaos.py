@@ -62,7 +62,7 @@ def forget_failures(patch: pytest.MonkeyPatch) -> None:
 
 def warn_every_time(patch: pytest.MonkeyPatch) -> None:
     def warn(*_: object) -> None:
-        logger.warning("the settings could not be updated")
+        logger.warning("settings update failed")
 
     patch.setattr("heksher.clients.upkeep.report_failure", warn)
 

@@ -104,7 +104,7 @@ class Records(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
         self.messages.append(message)
-        if message.startswith("the settings could not be updated"):
+        if "update failed" in message or "updates failed" in message:
             self.failures.append(record.levelno)
         elif "updated again" in message:
             self.recoveries += 1

@@ -259,7 +259,7 @@ async def test_get_settings_leaves_out_and_reports_one_malformed_entry(
 
 async def test_starting_twice_is_an_error(transport: Gated, registry: Registry) -> None:
     async with client_of(transport, registry) as client:
-        with pytest.raises(ClientStateError, match="started already"):
+        with pytest.raises(ClientStateError, match="already started"):
             await client.set_as_main()
 
         assert client.status.started
@@ -747,7 +747,7 @@ async def test_callback_that_would_have_to_be_awaited_is_reported(
         canned.rule("n", 1, 9, user="u")
         await client.reload()
 
-    assert caplog.text.count("raised TypeError: it is called, not awaited") == 4
+    assert caplog.text.count("raised TypeError: callbacks are called, not awaited") == 4
 
 
 async def test_failing_log_ends_nothing(
@@ -1015,7 +1015,7 @@ async def test_feature_that_disappears_later_stands_in_the_status(
 
         assert client.status.missing_features == ("environment",)
         assert client.status.consecutive_failures == 0
-    assert caplog.text.count("no longer has the context features") == 1
+    assert caplog.text.count("context features are missing from the service") == 1
 
 
 # Tracking

@@ -125,8 +125,8 @@ def test_a_start_without_the_service_reads_what_was_good_last(
         assert 0 <= status.age < 10
     messages = [one.message for one in caplog.records if one.name == "heksher"]
     assert len(messages) == 1
-    assert "the service did not help to start" in messages[0]
-    assert "those of a snapshot" in messages[0]
+    assert "service unavailable at start-up" in messages[0]
+    assert "using a snapshot from" in messages[0]
 
 
 def test_after_a_start_from_the_snapshot_it_keeps_trying(program: Program) -> None:
@@ -242,7 +242,7 @@ def test_without_a_snapshot_the_start_fails_and_says_why_there_is_none(
     with pytest.raises(ServiceUnavailable), program.running():
         pass
 
-    assert "is not used: it cannot be read: No such file" in caplog.text
+    assert "ignored: it cannot be read: No such file" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_a_file_that_cannot_be_trusted_is_ignored_with_a_warning(
     with pytest.raises(ServiceUnavailable), program.running():
         pass
 
-    levels = [one.levelno for one in caplog.records if "is not used" in one.message]
+    levels = [one.levelno for one in caplog.records if "ignored: " in one.message]
     assert levels == [logging.WARNING]
 
 

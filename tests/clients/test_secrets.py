@@ -226,7 +226,7 @@ async def test_listener_that_quotes_the_value_gives_nothing_away_but_where_it_ra
     told = [text for text in ears.heard if "listener" in text and "raised ValueError" in text]
     assert len(told) >= 2
     assert all(f'{__file__}", line' in text and "in quote_the_value" in text for text in told)
-    assert all("because of KeyError" in text for text in told)
+    assert all("caused by KeyError" in text for text in told)
 
 
 async def test_errors_that_stand_behind_each_other_in_a_circle_are_told_of_once(
@@ -245,7 +245,7 @@ async def test_errors_that_stand_behind_each_other_in_a_circle_are_told_of_once(
         await client.reload()
 
     assert_silent(*ears.heard)
-    assert any(text.count("because of") == 1 for text in ears.heard)
+    assert any(text.count("caused by") == 1 for text in ears.heard)
 
 
 async def test_get_settings_shows_no_value_in_its_log(

@@ -162,16 +162,16 @@ def test_strange_requests_over_the_wire(service: Service, request_line: bytes) -
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--port", "70000"], "'70000' is no port"),
-        (["--port", "http"], "'http' is no port"),
-        (["--port", "-1"], "'-1' is no port"),
-        (["--port", "9" * 5000], "is no port"),
+        (["--port", "70000"], "expected a port from 0 to 65535, got '70000'"),
+        (["--port", "http"], "got 'http'"),
+        (["--port", "-1"], "got '-1'"),
+        (["--port", "9" * 5000], "expected a port from 0 to 65535"),
         (["--prot", "1"], "unrecognized arguments"),
-        (["--context-features", "a,b-c"], "'b-c' is no context feature"),
-        (["--context-features", "a,,b"], "'' is no context feature"),
-        (["--context-features", "a,a"], "a context feature is repeated: a, a"),
-        (["--database", "/absent/heksher.db"], "cannot use the database /absent/heksher.db"),
-        (["--database", ""], "the path of the database must not be empty"),
+        (["--context-features", "a,b-c"], "invalid context feature 'b-c'"),
+        (["--context-features", "a,,b"], "invalid context feature ''"),
+        (["--context-features", "a,a"], "repeated context feature in a, a"),
+        (["--database", "/absent/heksher.db"], "cannot use database /absent/heksher.db"),
+        (["--database", ""], "expected a path as database, got an empty one"),
         (["--host", "no such host"], "cannot listen on no such host"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -211,7 +211,7 @@ def test_features_that_the_database_has_otherwise_are_said_in_words(
     code = main(["--database", database, "--context-features", "b,a"])
 
     assert code == 1
-    assert "has the context features a, b; start with all of them" in capsys.readouterr().err
+    assert "has the context features a, b, got b, a: give all of them" in capsys.readouterr().err
 
 
 def test_database_of_another_program_is_said_in_words(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_database_of_another_program_is_said_in_words(tmp_path: Path) -> None:
     )
 
     assert ended.returncode == 1
-    assert "is not one of Heksher's embedded service" in ended.stderr
+    assert "is not a database of the embedded service" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

@@ -223,7 +223,7 @@ def test_documentation_counts_what_is_reproduced() -> None:
 
     assert (
         f"| reproduced exactly | {len(exact)} | {sum(sizes[s] for s in exact)} |\n"
-        f"| reproduced but for the differences above | {len(DIFFERENCES)} | {within},"
+        f"| reproduced except for the differences above | {len(DIFFERENCES)} | {within},"
         f" of them {within - different} exactly |\n"
         f"| not replayable | {len(NOT_REPLAYABLE)} |"
         f" {sum(sizes[scenario] for scenario in NOT_REPLAYABLE)} |\n"

@@ -134,7 +134,7 @@ async def test_starts_are_the_recorded_ones(tmp_path: Path) -> None:
         if expected is None and wanted[0] == "first":
             continue
         if expected is None:
-            with pytest.raises(ValueError, match=f"features {', '.join(stored)}; start with all"):
+            with pytest.raises(ValueError, match=f"features {', '.join(stored)}, got"):
                 create_app(context_features=wanted, database=tmp_path / "heksher.db")
             continue
         app = create_app(context_features=wanted, database=tmp_path / "heksher.db")
@@ -153,11 +153,11 @@ async def test_start_puts_new_features_anywhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["a-b"], "'a-b' is no context feature"),
-        ([""], "'' is no context feature"),
-        (["a\n\n", "é"], "'é' is no context feature"),
-        (["a", "b", "a"], "repeated: a, b, a"),
-        ("abc", "as a list, not as one text: 'abc'"),
+        (["a-b"], "invalid context feature 'a-b'"),
+        ([""], "invalid context feature ''"),
+        (["a\n\n", "é"], "invalid context feature 'é'"),
+        (["a", "b", "a"], "repeated context feature in a, b, a"),
+        ("abc", "list of context features, got a str: 'abc'"),
     ],
 )
 def test_features_that_cannot_be(names: Any, message: str) -> None:
@@ -169,14 +169,14 @@ def test_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing of a database" * 1000)
 
     for path in (tmp_path / "notes.txt", tmp_path, tmp_path / "absent" / "heksher.db"):
-        with pytest.raises(OSError, match=f"cannot use the database {path}"):
+        with pytest.raises(OSError, match=f"cannot use database {path}"):
             create_app(database=path)
 
 
 @pytest.mark.parametrize(
     ("statement", "message"),
     [
-        ("CREATE TABLE t (c)", "is not one of Heksher's embedded service"),
+        ("CREATE TABLE t (c)", "is not a database of the embedded service"),
         ("PRAGMA user_version = 99", "was written by another version"),
     ],
 )
@@ -193,7 +193,7 @@ def test_database_of_something_else(tmp_path: Path, statement: str, message: str
 
 
 def test_empty_path_is_no_database() -> None:
-    with pytest.raises(ValueError, match="must not be empty"):
+    with pytest.raises(ValueError, match="got an empty one"):
         create_app(database="")
 
 
@@ -304,7 +304,7 @@ def test_database_of_another_program_is_refused_and_left_as_it_was(tmp_path: Pat
     connection.close()
     before = foreign.read_bytes()
 
-    with pytest.raises(OSError, match="not one of Heksher"):
+    with pytest.raises(OSError, match="not a database of the embedded service"):
         create_app(database=foreign)
 
     assert foreign.read_bytes() == before

@@ -165,24 +165,24 @@ def test_what_the_service_refuses_says_why(service: LocalService, ttl: Setting[i
 
 
 def test_closing_ends_its_thread_and_its_port() -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     service = LocalService(FEATURES)
     url = service.url
 
     service.close()
     service.close()
 
-    assert threading.active_count() <= before
+    assert set(threading.enumerate()) <= before
     with pytest.raises(httpx.ConnectError):
         httpx.get(url)
 
 
 def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     for name in [one for one in sys.modules if one.startswith(("heksher.server.", "fastapi"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "fastapi", None)
 
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'heksher\[server\]'"):
         LocalService(FEATURES)
-    assert threading.active_count() <= before
+    assert set(threading.enumerate()) <= before
