@@ -241,9 +241,7 @@ class _Builder:
         if origin is tuple and (len(args) != 2 or args[1] is not Ellipsis):
             raise Rejected("Heksher has no fixed-length tuples: use tuple[T, ...]")
         if origin is collections.abc.Iterable and not self._constrained:
-            raise Rejected(
-                "pydantic reads Iterable[T] in a record or model as a one-shot iterator: use Sequence[T]"
-            )
+            raise Rejected("pydantic reads Iterable[T] in a record as an iterator: use Sequence[T]")
         if origin in SEQUENCES:
             return sequence_decoder(origin, self.build(args[0]))
         if origin in SETS:
