@@ -6,7 +6,7 @@ Annotations are shorter; these are for code that builds types at run time.
 from __future__ import annotations
 
 import collections.abc
-from collections.abc import Callable  # noqa: TC003  # resolved at run time
+from collections.abc import Callable
 from enum import Enum, Flag
 from typing import Any, TypeVar
 

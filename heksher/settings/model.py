@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Mapping  # noqa: TC003  # resolved at run time
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from inspect import get_annotations
@@ -13,9 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 from pydantic import (
     BaseModel,
     ConfigDict,
+    GetCoreSchemaHandler,
     PydanticSchemaGenerationError,
     PydanticUndefinedAnnotation,
 )
+from pydantic_core import CoreSchema
 
 from heksher.exceptions import (
     InvalidSetting,
@@ -24,24 +25,16 @@ from heksher.exceptions import (
     UsageError,
 )
 from heksher.settings import registry as registries
-from heksher.settings.declaration import Location
+from heksher.settings.location import declaring_frame, location_of
 from heksher.settings.model_fields import OWN_ATTRIBUTES, check_field_name
 from heksher.settings.model_plan import ModelDeclaration, ModelPlan, plan_of
-from heksher.settings.registry import Registry  # noqa: TC001  # resolved at run time
-
-if TYPE_CHECKING:
-    from pydantic import GetCoreSchemaHandler
-    from pydantic_core import CoreSchema
-
-    from heksher.settings.setting import Setting
+from heksher.settings.registry import Registry
+from heksher.settings.setting import Setting
 
 M = TypeVar("M", bound="SettingsModel")
 
 _completing: Final = RLock()
 """Held while a model is completed, so that its settings are declared only once."""
-
-_MAKERS: Final = ("heksher.settings.", "pydantic.", "abc.")
-"""Modules whose functions create classes that are defined elsewhere."""
 
 
 class _Current:
@@ -153,7 +146,7 @@ class SettingsModel(_Model):
         }
         cls._declaration = replace(
             cls._declaration,
-            location=_location_of_class(),
+            location=location_of(declaring_frame(), of_class=True),
             **{key: value for key, value in given.items() if value is not None},
         )
         cls._plan = None
@@ -271,14 +264,6 @@ class _All(ExitStack):
         for manager in self._managers:
             self.enter_context(manager)
         return self
-
-
-def _location_of_class() -> Location:
-    """Return where the class that is being created is defined."""
-    frame = sys._getframe(2)
-    while frame.f_back is not None and f"{frame.f_globals.get('__name__')}.".startswith(_MAKERS):
-        frame = frame.f_back
-    return Location(frame.f_code.co_filename, frame.f_lineno)
 
 
 def _check_class(cls: type[BaseModel]) -> None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from heksher.exceptions import InvalidSetting
 from heksher.settings.comparing import content_of
 from heksher.settings.context import ABSENT
-from heksher.settings.explaining import explain
+from heksher.settings.explaining import Read
 from heksher.settings.frozen import freeze
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.declaration import Declaration
     from heksher.settings.registry import Registry
 
 logger: Final = logging.getLogger("heksher")
@@ -74,7 +74,7 @@ class Instances:
     def __init__(
         self,
         model: type[BaseModel],
-        settings: Sequence[DeclaredSetting],
+        settings: Sequence[Declaration],
         paths: Sequence[Sequence[str]],
         registry: Registry,
     ) -> None:
@@ -175,7 +175,7 @@ class Instances:
         pairs = zip(features, context, strict=True)
         given = {name: value for name, value in pairs if value is not ABSENT}
         try:
-            found = [explain(setting, self._registry, given) for setting in self._settings]
+            found = [Read[Any](setting, given).resolution for setting in self._settings]
         except Exception:  # noqa: BLE001  # a default's function may raise
             return []
         return sorted({one.rule_id for one in found if one.rule_id is not None})

@@ -25,7 +25,7 @@ from typing_extensions import ReadOnly
 from heksher.settings.values import Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _INITVAR: Final = dataclasses._FIELD_INITVAR  # type: ignore[attr-defined]  # no public name
 
@@ -40,8 +40,10 @@ class RecordField:
     required: bool
 
 
-def model_fields(model: type[BaseModel], names: Mapping[str, Any]) -> list[RecordField]:
-    """Return the fields of a pydantic model; *names* resolve its forward references.
+def model_fields(
+    model: type[BaseModel], names: Callable[[], Mapping[str, Any]]
+) -> list[RecordField]:
+    """Return the fields of a pydantic model; *names* returns the names for its forward references.
 
     Raises:
         Rejected: It is not frozen, keeps unknown keys, or reads a field by more than one key.
@@ -56,7 +58,7 @@ def model_fields(model: type[BaseModel], names: Mapping[str, Any]) -> list[Recor
     if config.get("extra") == "allow":
         raise Rejected(f'{model.__name__} must not have extra="allow": use "ignore" or "forbid"')
     if not model.__pydantic_complete__:
-        _complete(model, names)
+        _complete(model, names())
     return [
         RecordField(_key(name, field), name, field.annotation, field.is_required())
         for name, field in model.model_fields.items()

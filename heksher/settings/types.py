@@ -8,7 +8,7 @@ from __future__ import annotations
 import collections.abc
 from dataclasses import is_dataclass
 from enum import Enum, Flag
-from types import NoneType, SimpleNamespace, UnionType
+from types import NoneType, UnionType
 from typing import (
     Annotated,
     Any,
@@ -19,7 +19,6 @@ from typing import (
     Union,
     get_args,
     get_origin,
-    get_type_hints,
 )
 
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
@@ -35,6 +34,7 @@ from heksher.settings.containers import (
 )
 from heksher.settings.frozen import FrozenList, FrozenSet
 from heksher.settings.leaves import ConstrainedDecoder, TextDecoder, constraints, text_decoder
+from heksher.settings.namespace import Namespace
 from heksher.settings.options import (
     EnumDecoder,
     FlagDecoder,
@@ -56,36 +56,6 @@ from heksher.settings.values import Decoder, Rejected, with_article
 _SECRETS = (SecretStr, SecretBytes, Secret)
 
 
-class Namespace:
-    """The names available to the forward references of one declaration."""
-
-    def __init__(self, global_names: dict[str, Any], local_names: dict[str, Any]) -> None:
-        self._globals = global_names
-        self._locals = local_names
-
-    def resolve(self, reference: object) -> Any:
-        """Return the type that a forward reference names.
-
-        Raises:
-            Rejected: The name is not defined (yet), or is not a type.
-        """
-        holder = SimpleNamespace(__annotations__={"type": reference})
-        try:
-            hints = get_type_hints(holder, self._globals, self._locals, include_extras=True)
-        except RecursionError:
-            raise
-        except Exception as error:  # noqa: BLE001  # the reference is evaluated, so anything may be
-            raise Rejected(
-                f"{reference!r} cannot be resolved ({error}): define it above the setting"
-            ) from None
-        return hints["type"]
-
-    @property
-    def known(self) -> dict[str, Any]:
-        """All names of this namespace."""
-        return {**self._globals, **self._locals}
-
-
 def decoder_of(annotation: Any, namespace: Namespace | None = None) -> Decoder:
     """Return the decoder of *annotation*; `decoder.type` is its Heksher type.
 
@@ -93,7 +63,7 @@ def decoder_of(annotation: Any, namespace: Namespace | None = None) -> Decoder:
         Rejected: It has no Heksher type; the reason says what to use instead.
     """
     primitive = _primitive(annotation)
-    return primitive or _Builder(namespace or Namespace({}, {})).build(annotation)
+    return primitive or _Builder(namespace or Namespace({})).build(annotation)
 
 
 def check_within(annotation: Any) -> None:
@@ -102,7 +72,7 @@ def check_within(annotation: Any) -> None:
     Raises:
         Rejected: It reads it differently; the reason says what to use instead.
     """
-    _Builder(Namespace({}, {}), constrained=False).build(annotation)
+    _Builder(Namespace({}), constrained=False).build(annotation)
 
 
 def _primitive(annotation: Any) -> Decoder | None:

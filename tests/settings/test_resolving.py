@@ -16,6 +16,7 @@ from heksher.settings.compiling import CompileOptions, compile_rule_set
 from heksher.settings.context import default_source
 from heksher.settings.registry import Registry
 from heksher.settings.resolving import MAX_SHAPES
+from heksher.settings.setting import declaration_of
 from heksher.settings.state import Snapshot
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ def published(*worlds: Rules, registry: Registry | None = None) -> list[Setting[
     for number, rules in enumerate(worlds):
         setting = Setting(f"s{number}", int, FEATURES, DEFAULT, registry=registry)
         raw = [(place, list(rule.items()), place) for place, rule in enumerate(rules)]
-        rule_sets[setting.index] = compile_rule_set(
-            setting, DEFAULT, raw, previous=None, options=CompileOptions(feature_order=FEATURES)
+        declaration = declaration_of(setting)
+        rule_sets[declaration.index] = compile_rule_set(
+            declaration, DEFAULT, raw, previous=None, options=CompileOptions(feature_order=FEATURES)
         )
         settings.append(setting)
     registry.publish(Snapshot(rule_sets=rule_sets, feature_order=FEATURES))

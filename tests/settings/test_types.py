@@ -41,9 +41,10 @@ from heksher import (
 )
 from heksher.settings.comparing import identical
 from heksher.settings.frozen import FrozenDict, FrozenList, FrozenSet, freeze
+from heksher.settings.namespace import Namespace
 from heksher.settings.registry import Registry
 from heksher.settings.setting_type import Conversion
-from heksher.settings.types import Namespace, decoder_of
+from heksher.settings.types import decoder_of
 from heksher.settings.values import Coercion, Rejected
 
 
@@ -730,7 +731,7 @@ def test_forward_reference_is_resolved_where_the_setting_is_declared(
     setting: Any = Setting[annotation](
         "s",
         configurable_features=["user"],
-        default_value=decoder_of(annotation, Namespace(globals(), {})).decode(
+        default_value=decoder_of(annotation, Namespace(globals())).decode(
             {"E": "a", "S": [], "M": {}}[type_string[0]], []
         ),
         registry=Registry(),
@@ -889,7 +890,8 @@ def test_what_fits_in_part_has_no_canonical_form() -> None:
 HASH_SEEDED = """
 from enum import Enum
 from typing import Literal
-from heksher.settings.types import Namespace, decoder_of
+from heksher.settings.namespace import Namespace
+from heksher.settings.types import decoder_of
 class E(Enum):
     A = "a"; B = "b"; C = "c"; D = "d"
 names = {f"name{n}" for n in range(50)}
