@@ -40,7 +40,7 @@ def test_override_holds_in_this_task_alone() -> None:
 
 
 def test_value_that_no_rule_could_have(heksher: StubHeksherClient) -> None:
-    with pytest.raises(InvalidValue, match="not an int"):
+    with pytest.raises(InvalidValue, match="must be an int"):
         heksher["example.cache.ttl"].rules = "off"
 
 

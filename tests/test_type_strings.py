@@ -200,7 +200,7 @@ def test_nesting_is_bounded() -> None:
 
     assert str(parse(deepest)) == deepest
     assert parse(deepest).accepts([[[]]])
-    with pytest.raises(ValueError, match="around each other"):
+    with pytest.raises(ValueError, match="nested more than 200 levels"):
         parse(f"Mapping<{deepest}>")
 
 

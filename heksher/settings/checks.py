@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from heksher.exceptions import InvalidContext, InvalidSetting, InvalidSettingType
 from heksher.settings.context import check_features
 from heksher.settings.frozen import FrozenDict, freeze
-from heksher.settings.types import Namespace, decoder_of
+from heksher.settings.namespace import Namespace
+from heksher.settings.types import decoder_of
 from heksher.settings.values import Rejected, check_json
 
 if TYPE_CHECKING:
@@ -117,10 +118,7 @@ def check_metadata(
             {key: freeze(check_json(value, f".{key}")) for key, value in merged.items()}
         )
     except Rejected as rejected:
-        raise InvalidSetting(
-            f"the metadata of setting {setting_name!r} is no JSON that the service can hold:"
-            f" {rejected}"
-        ) from None
+        raise InvalidSetting(rejected.about("metadata", f"of setting {setting_name!r}")) from None
     except RecursionError:
         raise InvalidSetting(
             f"the metadata of setting {setting_name!r} is nested too deeply, or in itself"
@@ -172,18 +170,16 @@ def check_value(setting_name: str, decoder: Decoder, value: Any, *, what: str) -
         read = decoder.encode(frozen)
         if decoder.encode(decoder.decode(read, [])) != read:
             raise Rejected(
-                "its own validators, or what its JSON cannot say, change it at every reading: give"
-                " one that is read as it is written"
+                "must survive a round trip through JSON: its validators, or what its JSON omits, change"
+                " it at every read"
             )
     except Rejected as rejected:
-        raise Rejected(
-            f"the {what} of setting {setting_name!r} is not {decoder.python}: {rejected}"
-        ) from None
+        raise Rejected(rejected.about(what, f"of setting {setting_name!r}")) from None
     except RecursionError:
-        raise Rejected(f"the {what} of setting {setting_name!r} is nested too deeply") from None
+        raise Rejected(f"{what} of setting {setting_name!r} is nested too deeply") from None
     except Exception as error:  # noqa: BLE001  # a user's class may raise anything
         raise Rejected(
-            f"the {what} of setting {setting_name!r} cannot be read as {decoder.python}: that raised"
+            f"{what} of setting {setting_name!r} must be {decoder.python}: reading it raised"
             f" {type(error).__name__}"
         ) from None
     return frozen, raw

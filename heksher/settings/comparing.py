@@ -1,4 +1,4 @@
-"""Comparing values without losing what `==` takes for one: types, signs of zero, digits, zones."""
+"""Comparisons that distinguish what `==` does not: types, signed zeros, digits, time zones."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 _EXACT: Final = frozenset({int, str, bool})
-"""Types of which two values that are equal cannot be told apart."""
+"""Types whose equal values are indistinguishable."""
 
 
 def identical(left: Any, right: Any) -> bool:
-    """Tell whether two values are of the same types and nobody can tell them apart, at any depth.
+    """Return whether two values have the same types and are indistinguishable, at any depth.
 
-    `1`, `1.0` and `True` are three different values here, and so are `0.0` and `-0.0`,
-    `Decimal("1.0")` and `Decimal("1.00")`, or one time in two time zones. Values of a user's own
-    class that cannot be compared, since that raises or has no one answer, are different.
+    `1`, `1.0` and `True` differ here, and so do `0.0` and `-0.0`, `Decimal("1.0")` and
+    `Decimal("1.00")`, or the same time in two time zones. Values of a user's class whose comparison
+    raises, or does not return a boolean, differ.
     """
     try:
         return _identical(left, right)
@@ -35,7 +35,7 @@ def _identical(left: Any, right: Any) -> bool:
     if kind in _EXACT:
         return bool(left == right)
     if kind is float:
-        # Zeros have signs, and what is not a number is not equal to itself.
+        # Zeros have signs, and NaN does not equal itself.
         return (left == right and left != 0.0) or repr(left) == repr(right)
     if isinstance(left, (list, tuple)):
         return len(left) == len(right) and all(map(_identical, left, right))
@@ -52,10 +52,10 @@ def _identical(left: Any, right: Any) -> bool:
 
 
 def content_of(value: Any) -> Any:
-    """Return what can be hashed, and is equal for values that are `identical`, and for no others.
+    """Return a hashable key that is equal for `identical` values, and only for those.
 
     Raises:
-        TypeError: It holds something that cannot be hashed.
+        TypeError: The value contains something that is not hashable.
     """
     kind = type(value)
     if kind in _EXACT or isinstance(value, Enum):
@@ -74,7 +74,7 @@ def content_of(value: Any) -> Any:
 
 
 def _field_names(value: Any) -> list[str] | None:
-    """Return the fields of a record: its values, without what was only worked out from them."""
+    """Return the fields of a record, without attributes that are computed from them."""
     if isinstance(value, BaseModel):
         return list(type(value).model_fields)
     if is_dataclass(value) and not isinstance(value, type):
@@ -83,9 +83,9 @@ def _field_names(value: Any) -> list[str] | None:
 
 
 def _shown(value: Any) -> str:
-    # Python's own `repr` of an object is its address, which says nothing of its value.
+    # The default `repr` of an object is its address, which is not part of its value.
     if isinstance(value, (datetime, time)):
-        # The offset counts, not which of several classes of zones says it.
+        # The offset counts, not the class of the time zone.
         return value.isoformat()
     kind: Any = type(value)
     return "" if kind.__repr__ is object.__repr__ else repr(value)

@@ -1,4 +1,4 @@
-"""From a setting's raw default and rules, as a query answers them, to its next rule set."""
+"""Compile a setting's raw default and rules, from the response to a query, into its rule set."""
 
 from __future__ import annotations
 
@@ -26,13 +26,12 @@ _NO_VALUE: Final = object()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompileOptions:
-    """What else decides how raw rules are read.
+    """How raw rules are compiled.
 
     Attributes:
         feature_order: The service's order of context features.
-        use_local_default: Whether the declared default counts whatever the service's is. (Where it
-            is false, the service's counts if it decodes.)
-        is_tracked: Tells whether a condition, a feature and a value, is tracked; `None` for all.
+        use_local_default: Whether to use the declared default instead of the service's.
+        is_tracked: Returns whether a condition, a feature and a value, is tracked; `None` for all.
     """
 
     feature_order: Sequence[str]
@@ -48,24 +47,24 @@ def compile_rule_set(
     previous: RuleSet[Any] | None,
     options: CompileOptions,
 ) -> RuleSet[Any]:
-    """Compile what a query answered for one setting.
+    """Return the rule set of one setting.
 
-    One bad value harms only itself: a rule whose value is rejected keeps the value that it had in
-    *previous*, or is left out if it had none; a rejected default is replaced by the former one, or
+    An invalid value affects nothing else: a rule whose value is rejected keeps its value in
+    *previous*, or is dropped if it has none. A rejected default is replaced by the previous one, or
     by the declared one.
 
     Args:
-        setting: Whose rules they are.
+        setting: The setting.
         default: The service's default, raw.
-        rules: Each rule's id, its conditions (pairs of a feature and a value), its raw value.
-        previous: What was read until now.
-        options: What else counts.
+        rules: For each rule, its id, conditions (pairs of a feature and a value) and raw value.
+        previous: The current rule set.
+        options: How to compile.
     """
     return _Compilation(setting, previous, options).compile(default, rules)
 
 
 class _Compilation:
-    """One setting being compiled: the tiers so far, and what went wrong so far."""
+    """The compilation of one setting: the tiers, coercions and rejections so far."""
 
     def __init__(
         self, setting: Declaration, previous: RuleSet[Any] | None, options: CompileOptions
@@ -75,7 +74,7 @@ class _Compilation:
         self._options = options
         self._is_tracked = options.is_tracked
         self._tiers: dict[tuple[int, ...], Tier[Any]] = {}
-        # By the conditions' features as the service writes them; one feature stands for itself.
+        # By the features of a rule's conditions in the service's order; a single feature is the key.
         self._layouts: dict[str | tuple[str, ...], _Layout] = {}
         self._coercions: dict[int | None, tuple[Coercion, ...]] = {}
         self._rejections: list[Rejection] = []
@@ -136,19 +135,21 @@ class _Compilation:
                 tier.rule_ids.append(rule_id)
 
     def _used_tiers(self) -> list[Tier[Any]]:
-        """Return the tiers, but for those of which no rule had a value."""
+        """Return the tiers that have any rule with a value."""
         return [tier for tier in self._tiers.values() if tier.values]
 
     def _replace(self, tier: Tier[Any], key: Any, value: Any, rule_id: int) -> None:
-        """Keep the newer of two rules with the same conditions: the service can have made both."""
+        """Keep the newer of two rules with equal conditions, which the service may have."""
         other = tier.rule_id(key)
         older, newer = sorted((other, rule_id))
         if newer == rule_id:
             tier.replace(key, value, rule_id)
-        self._reject(older, f"rule {newer} has the same conditions and is newer")
+        self._reject(
+            older, f"superseded by rule {newer}, which is newer and has the same conditions"
+        )
 
     def _place(self, conditions: Sequence[Sequence[str]]) -> tuple[Tier[Any], Any] | None:
-        """Return a rule's tier and its key there, or `None` where it does not concern this program."""
+        """Return a rule's tier and its key there, or `None` if this program does not use the rule."""
         if len(conditions) == 1:
             ((feature, value),) = conditions
             tier, ordered = self._layouts.get(feature) or self._layout(feature, (feature,))
@@ -169,7 +170,7 @@ class _Compilation:
         return tier, key
 
     def _layout(self, known_as: Any, features: tuple[str, ...]) -> _Layout:
-        """Return the tier for conditions on *features*, and how to bring their values into order."""
+        """Return the tier for conditions on *features*, and what sorts their values."""
         positions, ordered = _arranged(self._setting.configurable_features, features)
         tier = None
         if positions is not None:
@@ -180,7 +181,7 @@ class _Compilation:
         return layout
 
     def _read_default(self, raw: Json) -> Any:
-        """Return the value of *raw*, or `_NO_VALUE` after reporting why there is none."""
+        """Return the value of *raw*, or `_NO_VALUE` if it is rejected."""
         coercions: list[Coercion] = []
         try:
             value = self._setting.decoder.decode(raw, coercions)
@@ -196,10 +197,10 @@ class _Compilation:
         coercions: list[Coercion],
         rule: tuple[int, Sequence[Sequence[str]]] | None,
     ) -> Any:
-        """Return what `on_coerce` and the validators make of a decoded value.
+        """Return a decoded value after `on_coerce` and the validators.
 
         Raises:
-            Rejected: One of them refuses it.
+            Rejected: One of them rejects it.
         """
         source = None if rule is None else _rule(*rule, raw)
         if not coercions:
@@ -213,7 +214,7 @@ class _Compilation:
     ) -> Any:
         on_coerce = self._setting.on_coerce
         if on_coerce is None:
-            raise Rejected(f"it would have to be coerced: {coercions[0]}")
+            raise Rejected(f"would need a coercion, which on_coerce=None forbids: {coercions[0]}")
         user_setting = self._setting.setting
         called = _called("on_coerce", on_coerce, value, raw, tuple(coercions), rule, user_setting)
         return value if called is value else self._conforming("on_coerce", called)
@@ -227,14 +228,14 @@ class _Compilation:
         return value
 
     def _conforming(self, name: str, value: Any) -> Any:
-        """Return what a user's function returned, read-only and of the setting's own type."""
+        """Return the result of a user's function, read-only and of the setting's type."""
         try:
             return self._setting.decoder.conform(value)
         except Rejected as rejected:
-            raise Rejected(f"{name} returned what the setting cannot have: {rejected}") from None
-        except Exception as error:  # noqa: BLE001  # what a user's code made may raise anything
+            raise Rejected(f"{name} returned an invalid value: {rejected}") from None
+        except Exception as error:  # noqa: BLE001  # a user's code may raise anything
             raise Rejected(
-                f"{name} returned what cannot be read: that raised {type(error).__name__}"
+                f"{name} returned a value whose validation raised {type(error).__name__}"
             ) from None
 
     def _former_value(self, rule_id: int, conditions: Sequence[Sequence[str]]) -> Any:
@@ -249,7 +250,7 @@ class _Compilation:
         return rule.value
 
     def _keep_coercions(self, former: RuleSet[Any], rule_id: int | None) -> None:
-        """Tell of a former value that stands in again what had been left out of it."""
+        """Report the coercions of a previous value that is still in use."""
         if rule_id in former.coercions:
             self._coercions[rule_id] = former.coercions[rule_id]
 
@@ -261,11 +262,11 @@ class _Compilation:
 def _arranged(
     configurable: tuple[str, ...], features: tuple[str, ...]
 ) -> tuple[tuple[int, ...] | None, Callable[[Any], Any] | None]:
-    """Return the ascending positions of *features*, and what brings values into their order.
+    """Return the ascending positions of *features*, and what sorts values in their order.
 
     Returns:
-        No positions where a setting is not configurable by one of them; no function where the
-        values are in order.
+        `None` for the positions if one of the features is not configurable, and for the function if
+        the values are already sorted.
     """
     if not set(features) <= set(configurable):
         return None, None
@@ -284,6 +285,6 @@ def _rule(rule_id: int, conditions: Sequence[Sequence[str]], raw: Json) -> Servi
 def _called(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return function(*arguments)
-    except Exception as error:  # noqa: BLE001  # one bad callback must harm one value only
-        # Its text stays out: it may quote the value.
+    except Exception as error:  # noqa: BLE001  # a callback that raises affects one value
+        # Without its text, which may quote the value.
         raise Rejected(f"{name} raised {type(error).__name__}") from None

@@ -1,4 +1,4 @@
-"""Decoders of `Sequence<T>` and `Mapping<T>`, as the containers that Python has for them."""
+"""Decoders of `Sequence<T>` and `Mapping<T>`: lists, tuples, sets and mappings."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from heksher.settings.values import (
     key_step,
     kind_of,
     salvage,
+    type_name,
+    with_article,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ SEQUENCES: Final[dict[Any, tuple[Any, tuple[type, ...]]]] = {
     collections.abc.Collection: (tuple, (tuple, list)),
     collections.abc.Iterable: (tuple, (tuple, list)),
 }
-"""What each kind of sequence is read as, and what its default may be."""
+"""What each sequence type is read as, and which types its default may have."""
 
 SETS: Final[dict[Any, tuple[Any, tuple[type, ...]]]] = {
     set: (FrozenSet, (set,)),
@@ -50,13 +52,13 @@ MAPPINGS: Final = (dict, collections.abc.Mapping, collections.abc.MutableMapping
 
 
 class SequenceDecoder(Decoder):
-    """`Sequence<T>`, read as the container that *make* makes.
+    """`Sequence<T>`, read as the container that *make* returns.
 
     Args:
         element: The decoder of each element.
-        make: Makes the read-only container, another one, from a list of decoded elements.
-        accepts: The Python types that a default may have.
-        unordered: Whether the container is a set: it is sent sorted, the same from all processes.
+        make: Returns a new read-only container of a list of decoded elements.
+        accepts: The types that a default may have.
+        unordered: Whether the container is a set, which is sent sorted: the same from all processes.
     """
 
     __slots__ = ("_accepts", "_element", "_make", "_plain", "_unordered")
@@ -71,7 +73,7 @@ class SequenceDecoder(Decoder):
     ) -> None:
         super().__init__(
             SequenceType(element.type),
-            f"a {accepts[0].__name__} of which each is {element.python}",
+            with_article(accepts[0].__name__),
             in_parts=True,
         )
         self._element = element
@@ -83,7 +85,7 @@ class SequenceDecoder(Decoder):
     @override
     def decode(self, raw: Json, coercions: list[Coercion]) -> Any:
         if type(raw) is not list:
-            raise Rejected(f"{kind_of(raw)} is no sequence")
+            raise Rejected(f"must be a list, not {kind_of(raw)}")
         if self._plain and self._plain.issuperset(map(type, raw)):
             return self._make(raw)
         if self._element.in_parts:
@@ -103,7 +105,7 @@ class SequenceDecoder(Decoder):
     @override
     def encode(self, value: Any) -> list[Json]:
         if not isinstance(value, self._accepts):
-            raise Rejected(f"{type(value).__name__} is not {self.python}")
+            raise Rejected(f"must be {self.python}, not {type_name(value)}")
         encoded: list[Json] = [
             encode_at(self._element, f"[{i}]", item) for i, item in enumerate(value)
         ]
@@ -122,14 +124,14 @@ class SequenceDecoder(Decoder):
 
 
 class MappingDecoder(Decoder):
-    """`Mapping<T>` with string keys, read as a read-only dict."""
+    """`Mapping<T>`, read as a read-only dict with string keys."""
 
     __slots__ = ("_accepts", "_element", "_plain")
 
     def __init__(self, element: Decoder, *, accepts: tuple[type[Any], ...]) -> None:
         super().__init__(
             MappingType(element.type),
-            f"a mapping from str of which each value is {element.python}",
+            with_article(accepts[0].__name__),
             in_parts=True,
         )
         self._element = element
@@ -139,7 +141,7 @@ class MappingDecoder(Decoder):
     @override
     def decode(self, raw: Json, coercions: list[Coercion]) -> FrozenDict[str, Any]:
         if type(raw) is not dict:
-            raise Rejected(f"{kind_of(raw)} is no mapping")
+            raise Rejected(f"must be an object, not {kind_of(raw)}")
         if self._plain and self._plain.issuperset(map(type, raw.values())):
             return frozen_dict(raw)
         if self._element.in_parts:
@@ -156,11 +158,11 @@ class MappingDecoder(Decoder):
     @override
     def encode(self, value: Any) -> dict[str, Json]:
         if not isinstance(value, self._accepts):
-            raise Rejected(f"{type(value).__name__} is not {self.python}")
+            raise Rejected(f"must be {self.python}, not {type_name(value)}")
         encoded: dict[str, Json] = {}
         for key, item in value.items():
             if not isinstance(key, str):
-                raise Rejected(f"a key is {type(key).__name__}, not str")
+                raise Rejected(f"must have str keys, not {type_name(key)}")
             encoded[check_text(str.__str__(key))] = encode_at(self._element, key_step(key), item)
         return encoded
 
@@ -177,27 +179,27 @@ class MappingDecoder(Decoder):
 
 
 def sequence_decoder(origin: Any, element: Decoder) -> Decoder:
-    """Return the decoder of a sequence, one of `SEQUENCES`."""
+    """Return the decoder of a sequence type, one of `SEQUENCES`."""
     return _shared_if_primitive(_sequence_decoder, origin, element)
 
 
 def mapping_decoder(origin: Any, element: Decoder) -> Decoder:
-    """Return the decoder of a mapping, one of `MAPPINGS`, by the decoder of its values."""
+    """Return the decoder of a mapping type, one of `MAPPINGS`, whose values *element* decodes."""
     return _shared_if_primitive(_mapping_decoder, origin, element)
 
 
 def set_decoder(origin: Any, element: Decoder) -> Decoder:
-    """Return the decoder of a set, one of `SETS`.
+    """Return the decoder of a set type, one of `SETS`.
 
     Raises:
-        Rejected: No set can hold such elements.
+        Rejected: The elements are not hashable.
     """
     empty: tuple[Json, ...] = ([], {})
     for raw in empty:
         try:
             hash(element.decode(raw, []))
         except TypeError:
-            raise Rejected("its elements cannot be hashed: use list[...] for the set") from None
+            raise Rejected("a set needs hashable elements: use list[...] instead") from None
         except Rejected:
             continue
     make, accepts = SETS[origin]
@@ -217,7 +219,7 @@ def _mapping_decoder(origin: Any, element: Decoder) -> Decoder:
 def _shared_if_primitive(
     make: Callable[[Any, Decoder], Decoder], origin: Any, element: Decoder
 ) -> Decoder:
-    """Return the decoder of a container; those of primitives are the same for all settings."""
+    """Return the decoder of a container; all settings share those of primitives."""
     if element in PRIMITIVES.values():
         return _shared(make, origin, element)
     return make(origin, element)
@@ -229,12 +231,12 @@ def _shared(make: Callable[[Any, Decoder], Decoder], origin: Any, element: Decod
 
 
 def _hashable(make: Any) -> Any:
-    """Return *make*, for elements that pydantic or the user's own type may make unhashable."""
+    """Return *make* for elements that pydantic or a user's type may make unhashable."""
 
     def make_set(items: list[Any]) -> Any:
         try:
             return make(items)
         except TypeError:
-            raise Rejected("an element of a set cannot be hashed") from None
+            raise Rejected("must have hashable elements") from None
 
     return make_set

@@ -1,6 +1,6 @@
 """heksher-py's explicit types: `HeksherEnum`, `HeksherFlags`, `HeksherSequence`, `HeksherMapping`.
 
-An annotation says the same in fewer words; these are for code that builds types at run time.
+Annotations are shorter; these are for code that builds types at run time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ F = TypeVar("F", bound=Flag)
 
 
 class _DecodedType(SettingType[T]):
-    """An explicit type with one of the decoders that annotations have."""
+    """An explicit type that uses the decoder of an annotation."""
 
     def __init__(self, make_decoder: Callable[[], Decoder]) -> None:
         try:
@@ -52,7 +52,7 @@ class _DecodedType(SettingType[T]):
         """Return the raw JSON of *x*.
 
         Raises:
-            TypeError: *x* is no value of this type.
+            TypeError: *x* is not a value of this type.
         """
         try:
             return self._decoder.encode(x)
@@ -60,7 +60,7 @@ class _DecodedType(SettingType[T]):
             raise TypeError(str(rejected)) from None
 
     def decoder(self) -> Decoder:
-        """Return what decodes and encodes values of this type, inside of heksher."""
+        """Return the decoder of this type, for internal use."""
         return self._decoder
 
 
@@ -68,8 +68,8 @@ class HeksherEnum(_DecodedType[E]):
     """`Enum[...]` of the values of an `Enum` class, read as its members.
 
     Raises:
-        InvalidSettingType: It is no `Enum` class, a member's value is no int, float, str or bool,
-            or there is none.
+        InvalidSettingType: It is not an `Enum` class, has no members, or a member's value is not an
+            int, float, str or bool.
     """
 
     def __init__(self, enum_type: type[E]) -> None:
@@ -80,7 +80,7 @@ class HeksherFlags(_DecodedType[F]):
     """`Flags[...]` of the member names of a `Flag` class, read as one flag value.
 
     Raises:
-        InvalidSettingType: It is no `Flag` class, or has no members.
+        InvalidSettingType: It is not a `Flag` class, or has no members.
     """
 
     def __init__(self, flags_type: type[F]) -> None:
@@ -118,5 +118,5 @@ def _subclass(given: Any, kind: type[Enum]) -> Any:
         Rejected: It is not.
     """
     if not (isinstance(given, type) and issubclass(given, kind)):
-        raise Rejected(f"{given!r} is no class of {kind.__name__}: give one")
+        raise Rejected(f"expected a subclass of {kind.__name__}, got {given!r}")
     return given

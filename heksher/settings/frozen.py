@@ -1,9 +1,8 @@
 """Read-only forms of Python's containers.
 
-`FrozenList`, `FrozenDict` and `FrozenSet` are subclasses of what the annotation says, so that
-they are equal to a plain one, pass `isinstance`, and dump as one; `copy` and pickle give a plain
-one back. None of their methods changes them. C code that writes into a list without asking its
-methods (`heapq.heappush`, `list.append(value, 1)`) is not stopped.
+`FrozenList`, `FrozenDict` and `FrozenSet` are subclasses of the annotated types: they equal plain
+ones, pass `isinstance` and serialize alike. `copy` and pickle return plain ones. No method of theirs
+changes them; C code that bypasses methods (`heapq.heappush`, `list.append(value, 1)`) still can.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ def _refuse(self: object, *_args: object, **_kwargs: object) -> NoReturn:
 
 
 class FrozenList(list[V]):
-    """A list that stays as it was made."""
+    """A read-only list."""
 
     __slots__ = ()
 
     def __new__(cls, items: Any = ()) -> FrozenList[V]:
-        """Make one of *items*; `__init__` has nothing left to do."""
+        """Return a new one of *items*; `__init__` has nothing left to do."""
         made = list.__new__(cls)
         list.extend(made, items)
         return made
@@ -53,12 +52,12 @@ class FrozenList(list[V]):
 
 
 class FrozenDict(dict[K, V]):
-    """A dict that stays as it was made."""
+    """A read-only dict."""
 
     __slots__ = ()
 
     def __new__(cls, items: Any = ()) -> FrozenDict[K, V]:
-        """Make one of *items*, a mapping or pairs; `__init__` has nothing left to do."""
+        """Return a new one of *items*, a mapping or pairs; `__init__` has nothing left to do."""
         made = dict.__new__(cls)
         dict.update(made, items)
         return made
@@ -86,19 +85,19 @@ class FrozenDict(dict[K, V]):
 
 
 def frozen_dict(items: dict[K, V]) -> FrozenDict[K, V]:
-    """Return `FrozenDict(items)` in half the time: without asking the class how to make one."""
+    """Return `FrozenDict(items)` in half the time, by bypassing the class call."""
     made: FrozenDict[K, V] = dict.__new__(FrozenDict)
     dict.update(made, items)
     return made
 
 
 class FrozenSet(set[V]):
-    """A set that stays as it was made; for what is annotated `set`, not `frozenset`."""
+    """A read-only set, for values annotated as `set`, not `frozenset`."""
 
     __slots__ = ()
 
     def __new__(cls, items: Any = ()) -> FrozenSet[V]:
-        """Make one of *items*; `__init__` has nothing left to do."""
+        """Return a new one of *items*; `__init__` has nothing left to do."""
         made = set.__new__(cls)
         set.update(made, items)
         return made
@@ -153,10 +152,10 @@ _READ_ONLY: Final = frozenset({int, str, bool, float})
 
 
 def freeze(value: Any) -> Any:
-    """Return *value* with every container in it read-only, at any depth.
+    """Return *value* with all containers in it read-only, at any depth.
 
-    Frozen models and dataclasses are copied, so that the caller's own instance stays untouched;
-    what is already read-only is returned as it is.
+    Frozen models and dataclasses are copied, so the caller's instance is not modified. Read-only
+    values are returned unchanged.
     """
     if type(value) in _READ_ONLY or isinstance(value, (FrozenList, FrozenDict, FrozenSet)):
         return value
@@ -177,7 +176,7 @@ def freeze(value: Any) -> Any:
 
 def _frozen_model(model: BaseModel) -> BaseModel:
     frozen = model.model_copy()
-    # A frozen model refuses setattr; its fields live in __dict__, which the copy alone owns.
+    # A frozen model rejects setattr; its fields are in __dict__, which belongs to the copy.
     frozen.__dict__.update({name: freeze(value) for name, value in model.__dict__.items()})
     return frozen
 
@@ -188,7 +187,7 @@ def _frozen_dataclass(instance: Any) -> Any:
     for name, value in getattr(instance, "__dict__", {}).items():
         object.__setattr__(frozen, name, value)
     for slot in _slots(cls):
-        # One that is no field may never have been filled.
+        # A slot that is not a field may be unset.
         with suppress(AttributeError):
             slot.__set__(frozen, slot.__get__(instance))
     for field in fields(instance):
@@ -197,7 +196,7 @@ def _frozen_dataclass(instance: Any) -> Any:
 
 
 def _slots(cls: type) -> list[Any]:
-    """Return the slots of a class and those above it, whether they are fields or not."""
+    """Return the slots of a class and its bases, including those that are not fields."""
     return [
         member
         for above in cls.__mro__

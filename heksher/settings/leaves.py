@@ -1,4 +1,4 @@
-"""Decoders that ask pydantic: types written as a JSON string, and constraints on any type."""
+"""Decoders that use pydantic: types serialized as a JSON string, and constraints on any type."""
 
 from __future__ import annotations
 
@@ -21,7 +21,15 @@ from typing_extensions import override
 from heksher.settings.frozen import freeze
 from heksher.settings.type_schemas import constrain
 from heksher.settings.type_strings import PrimitiveType
-from heksher.settings.values import Coercion, Decoder, Rejected, check_text, kind_of, with_article
+from heksher.settings.values import (
+    Coercion,
+    Decoder,
+    Rejected,
+    check_text,
+    kind_of,
+    type_name,
+    with_article,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,20 +50,20 @@ WIRE_FORMS: dict[type, tuple[re.Pattern[str], str]] = {
         "12345678-1234-5678-1234-567812345678",
     ),
 }
-"""The one wire form of the types that pydantic would read from others too, and an example."""
+"""The only wire form of types for which pydantic accepts several, and an example."""
 
 USE_INSTEAD = (
     "use int, float, str, bool, an Enum, Literal[...], list[T], dict[str, T], a frozen model or"
-    " dataclass, or a type such as datetime that is written as a string"
+    " dataclass, or a type such as datetime that is serialized as a string"
 )
-"""What to write instead of a type that nothing is known of."""
+"""What to use instead of an unknown type."""
 
 _SAFE_MESSAGES = frozenset(get_args(ErrorType)) - {
     "value_error",
     "assertion_error",
     "union_tag_invalid",
 }
-"""Pydantic's own error types; messages of others come from validators and may quote the value."""
+"""Pydantic's own error types; other messages come from validators and may quote the value."""
 
 
 _FORMATS: dict[str, type] = {
@@ -67,7 +75,7 @@ _FORMATS: dict[str, type] = {
 
 
 class TextDecoder(Decoder):
-    """A type that pydantic writes as a JSON string: `datetime`, `UUID`, `HttpUrl`, `Path`, ..."""
+    """A type that pydantic serializes as a JSON string: `datetime`, `UUID`, `HttpUrl`, `Path`, ..."""
 
     __slots__ = ("_adapter", "_form")
 
@@ -75,16 +83,16 @@ class TextDecoder(Decoder):
         super().__init__(PrimitiveType("str"), python)
         self._adapter: TypeAdapter[Any] = adapter_of(annotation)
         if pydantic_schema(self._adapter, mode="serialization").get("type") != "string":
-            raise Rejected(f"pydantic does not write it as a JSON string: {USE_INSTEAD}")
+            raise Rejected(f"pydantic does not serialize it as a JSON string: {USE_INSTEAD}")
         self._form = _wire_form(annotation, self._adapter)
 
     @override
     def decode(self, raw: Json, coercions: list[Coercion]) -> Any:
         if type(raw) is not str:
-            raise Rejected(f"{kind_of(raw)} is no str")
+            raise Rejected(f"must be a str, not {kind_of(raw)}")
         if self._form is not None and self._form[0].match(raw) is None:
-            raise Rejected(f"text that is not {self.python} in the form {self._form[1]}")
-        # In JSON mode strict takes the string forms, and nothing else.
+            raise Rejected(f"must be {self.python} in the form {self._form[1]}")
+        # In JSON mode, strict accepts the string forms and nothing else.
         return validated(lambda: self._adapter.validate_json(json.dumps(raw), strict=True))
 
     @override
@@ -93,17 +101,19 @@ class TextDecoder(Decoder):
         try:
             raw = self._adapter.dump_python(value, mode="json", warnings="error")
         except PydanticSerializationError:
-            raise Rejected(f"{type(value).__name__} is not {self.python}") from None
+            raise Rejected(f"must be {self.python}, not {type_name(value)}") from None
         except Exception as error:  # noqa: BLE001  # a user's serializer may raise anything
             raise Rejected(
-                f"it cannot be written as a JSON string: that raised {type(error).__name__}"
+                f"cannot be serialized as a JSON string: its serializer raised {type(error).__name__}"
             ) from None
         if not isinstance(raw, str):
-            raise Rejected(f"{type(value).__name__} is not written as a JSON string")
+            raise Rejected(
+                f"must serialize to a JSON string, which {type(value).__name__} does not"
+            )
         check_text(raw)
         if _differs(self.decode(raw, []), value):
             raise Rejected(
-                "its JSON text does not say all of it: give a value that is read from it as it was"
+                "must survive a round trip through JSON: use a value that its JSON text describes in full"
             )
         return raw
 
@@ -119,10 +129,10 @@ class TextDecoder(Decoder):
 
 
 def text_decoder(annotation: type) -> TextDecoder:
-    """Return the decoder of a class that pydantic writes as a JSON string.
+    """Return the decoder of a class that pydantic serializes as a JSON string.
 
     Raises:
-        Rejected: Pydantic does not.
+        Rejected: Pydantic does not serialize it as one.
     """
     make = _shared_text_decoder if annotation in WIRE_FORMS else TextDecoder
     return make(annotation, with_article(annotation.__name__))
@@ -132,17 +142,17 @@ _shared_text_decoder: Final = lru_cache(maxsize=len(WIRE_FORMS))(TextDecoder)
 
 
 def _differs(read: Any, value: Any) -> bool:
-    """Tell whether two values are not equal; those of a class that compares nothing are not known to be."""
+    """Return whether two values are known to differ: those of a class without `__eq__` are not."""
     comparing: Any = type(value).__eq__
     return comparing is not object.__eq__ and bool(read != value)
 
 
 class ConstrainedDecoder(Decoder):
-    """What another decoder reads, checked by pydantic's constraints and validators after it.
+    """Another decoder, whose values are then checked by pydantic's constraints and validators.
 
     Args:
-        inner: Decodes the value; of a container, only what fits of it.
-        annotation: The shape of the decoded value, with the constraints; elements `Any`, since
+        inner: Decodes the value; of a container, the elements that fit.
+        annotation: The type of the decoded value with the constraints; elements are `Any`, since
             they are decoded already.
     """
 
@@ -175,7 +185,7 @@ class ConstrainedDecoder(Decoder):
 
 
 def constraints(metadata: Sequence[Any]) -> list[Any]:
-    """Return the part of an `Annotated`'s *metadata* that pydantic could act upon."""
+    """Return the part of an `Annotated`'s *metadata* that pydantic may act on."""
     kept = []
     for item in metadata:
         if isinstance(item, FieldInfo):
@@ -186,7 +196,11 @@ def constraints(metadata: Sequence[Any]) -> list[Any]:
 
 
 def adapter_of(annotation: Any) -> TypeAdapter[Any]:
-    """Return a pydantic adapter, or raise `Rejected` where pydantic knows no way."""
+    """Return pydantic's adapter for *annotation*.
+
+    Raises:
+        Rejected: Pydantic cannot validate the type.
+    """
     try:
         return TypeAdapter(annotation)
     except PydanticSchemaGenerationError:
@@ -197,7 +211,7 @@ def adapter_of(annotation: Any) -> TypeAdapter[Any]:
 
 
 class _QuietGenerator(GenerateJsonSchema):
-    """Pydantic's generator, without warnings of defaults that are no JSON: they are not used."""
+    """Pydantic's generator, without its warnings about defaults, which are not used."""
 
     ignored_warning_kinds: set[JsonSchemaWarningKind] = set(  # noqa: RUF012  # as pydantic has it
         get_args(JsonSchemaWarningKind)
@@ -207,7 +221,7 @@ class _QuietGenerator(GenerateJsonSchema):
 def pydantic_schema(
     adapter: TypeAdapter[Any], *, mode: Literal["validation", "serialization"] = "validation"
 ) -> Schema:
-    """Return pydantic's JSON Schema of what *adapter* takes or gives; empty if it knows none."""
+    """Return pydantic's JSON Schema of what *adapter* reads or writes; empty if there is none."""
     try:
         return adapter.json_schema(mode=mode, schema_generator=_QuietGenerator)
     except PydanticUserError:
@@ -215,7 +229,7 @@ def pydantic_schema(
 
 
 def _wire_form(annotation: Any, adapter: TypeAdapter[Any]) -> tuple[re.Pattern[str], str] | None:
-    """Return the one form of a type's text: by its format, since pydantic has many kinds of dates."""
+    """Return the only form of a type's text, by its format: pydantic has many types of dates."""
     written = _FORMATS.get(pydantic_schema(adapter, mode="serialization").get("format", ""))
     if written is not None:
         return WIRE_FORMS[written]
@@ -226,13 +240,17 @@ def _wire_form(annotation: Any, adapter: TypeAdapter[Any]) -> tuple[re.Pattern[s
 
 
 def validated(validate: Callable[[], T]) -> T:
-    """Call *validate*, a validation by pydantic; what it raises becomes `Rejected`."""
+    """Return the result of *validate*, a validation by pydantic.
+
+    Raises:
+        Rejected: It raised anything.
+    """
     try:
         return validate()
     except ValidationError as error:
         raise _rejected(error) from None
     except Exception as error:  # noqa: BLE001  # a user's validator may raise anything
-        # Its text stays out: it may quote the value.
+        # Without its text, which may quote the value.
         raise Rejected(f"a validator of its type raised {type(error).__name__}") from None
 
 
@@ -243,7 +261,7 @@ def _rejected(error: ValidationError) -> Rejected:
 
 
 def refusals(error: ValidationError) -> list[tuple[str, str]]:
-    """Return what pydantic refused of a record: each field's key, and why."""
+    """Return which fields of a record pydantic rejected: pairs of a key and a reason."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
     return [(str(one["loc"][0]), _reason(one)) for one in found if one["loc"]]
 
@@ -251,4 +269,4 @@ def refusals(error: ValidationError) -> list[tuple[str, str]]:
 def _reason(error: ErrorDetails) -> str:
     if error["type"] in _SAFE_MESSAGES:
         return error["msg"]
-    return "a validator of its type refused it"
+    return "rejected by a validator of its type"

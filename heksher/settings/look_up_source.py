@@ -1,7 +1,7 @@
-"""The source of a look-up: generated, as `dataclasses` generates methods, once for each `Shape`.
+"""The source of look-ups, generated once for each `Shape`, as `dataclasses` generates methods.
 
-What is looked through is bound to each setting's function as defaults of parameters that no caller
-gives. With rules on both of two features, and others on the second::
+A setting's rules are bound to its function as defaults of parameters that no caller passes. With
+rules on both of two features, and others on the second::
 
     def resolve(ø0, ø1, ødefault, ør0, ør1):
         try:
@@ -22,19 +22,19 @@ from typing import Final, NamedTuple, TypeAlias
 from heksher.settings.context import DefaultKind
 
 Positions: TypeAlias = tuple[int, ...]
-"""Of features among the configurable ones, ascending."""
+"""Ascending positions among the configurable features."""
 
 MANY_TIERS: Final = 5
-"""From so many tiers on, it pays to ask first whether any rule knows a feature's value."""
+"""From this many tiers on, it pays to check first whether any rule has a feature's value."""
 
 
 class Shape(NamedTuple):
-    """What the code of a look-up depends on.
+    """Everything that the code of a look-up depends on.
 
     Attributes:
         width: How many configurable features there are.
-        tiers: The positions of the features that each tier has conditions on, the highest precedence
-            first; `None` for a filler that leaves the look-up to a resolver.
+        tiers: For each tier, the positions of the features in its conditions, the highest precedence
+            first; `None` for a filler that calls a resolver.
         kinds: How each feature's default is read; `None` for a resolver.
     """
 
@@ -64,13 +64,13 @@ def source_of(shape: Shape) -> str:
 
 def _rule_names(tiers: tuple[Positions, ...]) -> list[str]:
     rules = [f"ør{place}" for place in range(len(tiers))]
-    return rules + [f"øv{position}" for position in asked_first(tiers)]
+    return rules + [f"øv{position}" for position in checked_first(tiers)]
 
 
 def _look_up_lines(tiers: tuple[Positions, ...], values: str) -> list[str]:
     if not tiers:
         return ["return ødefault"]
-    asked = asked_first(tiers)
+    asked = checked_first(tiers)
     lines = [f"øk{position} = ø{position} in øv{position}" for position in asked]
     for place, positions in enumerate(tiers):
         found = _tier_lines(place, positions)
@@ -83,7 +83,7 @@ def _look_up_lines(tiers: tuple[Positions, ...], values: str) -> list[str]:
     return [
         "try:",
         *_indented(lines),
-        # One of the values cannot be hashed.
+        # One of the values is not hashable.
         "except TypeError:",
         f"    return ølook_through(({pairs}), ødefault, {values})",
         "return ødefault",
@@ -94,15 +94,15 @@ def _tier_lines(place: int, positions: Positions) -> list[str]:
     key, lines = f"ø{positions[0]}" if len(positions) == 1 else "økey", []
     if len(positions) != 1:
         lines.append(f"økey = ({' '.join([f'ø{position},' for position in positions])})")
-    # Found is not enough: what is no `str` may be equal to one.
+    # A key that is found may have another type: objects can be equal to a `str`.
     typed = "".join([f" and isinstance(ø{position}, str)" for position in positions])
     return [*lines, f"if {key} in ør{place}{typed}:", f"    return ør{place}[{key}]"]
 
 
-def asked_first(tiers: tuple[Positions, ...]) -> list[int]:
-    """Return the positions of which it is asked first whether any rule knows the feature's value.
+def checked_first(tiers: tuple[Positions, ...]) -> list[int]:
+    """Return the positions for which to check first whether any rule has the feature's value.
 
-    So most of many tiers with conditions on several features are passed over without a look-up.
+    This skips most tiers with conditions on several features without a look-up.
     """
     if len(tiers) < MANY_TIERS:
         return []
@@ -110,7 +110,7 @@ def asked_first(tiers: tuple[Positions, ...]) -> list[int]:
 
 
 def _fill_lines(kinds: tuple[DefaultKind, ...], needed: set[int]) -> list[str]:
-    """Return what fills in values that are `ABSENT`.
+    """Return the lines that fill in values that are `ABSENT`.
 
     With rules on the second of two features, a function as default of the first, and a `ContextVar`
     as default of the second::
@@ -159,7 +159,7 @@ def _bound_lines(place: int, default: list[str], *, is_needed: bool) -> list[str
 
 
 _ALWAYS_THERE: Final = frozenset({DefaultKind.CONSTANT, DefaultKind.SET_VARIABLE})
-"""Defaults that need not be read to know that there is a value."""
+"""Kinds of defaults that always have a value."""
 
 _DEFAULT_LINES: Final = {
     DefaultKind.NONE: ["raise ømissing(øn#)"],

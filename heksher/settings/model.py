@@ -1,4 +1,4 @@
-"""`SettingsModel`: one pydantic model, one setting for each field, read as one frozen object."""
+"""`SettingsModel`: a pydantic model with a setting for each field, read as one frozen object."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from heksher.settings.setting import Setting
 M = TypeVar("M", bound="SettingsModel")
 
 _completing: Final = RLock()
-"""Held while a model is completed, so that two first uses declare its settings once."""
+"""Held while a model is completed, so that its settings are declared only once."""
 
 
 class _Current:
@@ -66,11 +66,11 @@ if TYPE_CHECKING:
 else:
 
     class _ModelType(type(BaseModel)):
-        """Pydantic's metaclass, but for the reason why a class attribute cannot be read."""
+        """Pydantic's metaclass, with the reason why a class attribute cannot be read."""
 
         def __getattr__(cls, name):
             if name in ("current", "settings"):
-                # Pydantic's own would hide what the attribute has just raised.
+                # Pydantic's own would hide the error that the attribute has just raised.
                 return vars(SettingsModel)[name].__get__(None, cls)
             return super().__getattr__(name)
 
@@ -79,10 +79,10 @@ else:
 
 
 class SettingsModel(_Model):
-    """Settings that belong together, declared as a pydantic model and read as one object.
+    """A group of settings, declared as a pydantic model and read as one object.
 
-    Every field is a setting of its own, called by the prefix and the field's name (or alias), with
-    the field's default, constraints and description::
+    Each field is a setting. Its name is the prefix and the field's name (or alias); its default,
+    constraints and description are the field's::
 
         class Cache(SettingsModel, prefix="cache", configurable_features=["environment", "user"]):
             ttl: int = 60
@@ -90,21 +90,20 @@ class SettingsModel(_Model):
 
         Cache.get(user="john").ttl
 
-    The class keywords are `prefix`, `configurable_features` (or `context`, the same), `version` and
-    `registry`; they are inherited. A class without a prefix is abstract: it declares nothing, and
-    serves as a base or as the type of a field, whose settings then are called by both names. An
-    instance is built from one published state, frozen at any depth, and the same object for the
-    same values; at most 1,024 combinations of values are kept.
+    The class keywords are `prefix`, `configurable_features` (or its synonym `context`), `version` and
+    `registry`. They are inherited. A class without a prefix is abstract: it declares nothing, and is
+    used as a base class or as the type of a field, which prefixes the names of its settings.
 
-    A combination of values that the model's own validators refuse reads as the instance of all
-    declared defaults, and is reported once.
+    An instance is read from one published state and frozen at any depth. Equal values give the same
+    object; the 1,024 most recent combinations are kept. If the model's validators reject a combination
+    of values, all declared defaults are read instead, and an error is logged once.
 
     Attributes:
         settings: The setting behind each field, by name; by dotted names in nested models.
         current: The instance for the ambient context.
 
     Raises:
-        InvalidSetting: The model cannot be declared; the message names the field and the way out.
+        InvalidSetting: The model cannot be declared; the message names the field and what to change.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -131,13 +130,13 @@ class SettingsModel(_Model):
             if not kwargs:
                 raise
             raise InvalidSetting(
-                f"{cls.__name__} has no class keyword {next(iter(kwargs))!r}: it has prefix,"
-                " configurable_features or context, version, registry, and pydantic's own"
+                f"{cls.__name__} got an unexpected class keyword {next(iter(kwargs))!r}: use prefix,"
+                " configurable_features or context, version, registry, or pydantic's own"
             ) from None
         _check_class(cls)
         if context is not None and configurable_features is not None:
             raise InvalidSetting(
-                f"{cls.__name__} has both context and configurable_features: they are the same"
+                f"{cls.__name__} has both context and configurable_features: keep only one"
             )
         given: dict[str, Any] = {
             "prefix": prefix,
@@ -151,12 +150,12 @@ class SettingsModel(_Model):
             **{key: value for key, value in given.items() if value is not None},
         )
         cls._plan = None
-        # Not that of the class above, which may have been installed there already.
+        # Not that of the base class, which may be installed already.
         cls.get = SettingsModel.__dict__["get"]  # type: ignore[method-assign]  # see below
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Declare the fields' settings, if pydantic knows all of their types by now."""
+        """Declare the fields' settings, now or once pydantic can resolve all of their types."""
         super().__pydantic_init_subclass__()
         if not cls._is_declared():
             return
@@ -169,14 +168,18 @@ class SettingsModel(_Model):
     def __get_pydantic_core_schema__(
         cls, source: type[BaseModel], handler: GetCoreSchemaHandler, /
     ) -> CoreSchema:
-        """Return what pydantic makes of the fields; what it knows no way with is named."""
+        """Return pydantic's schema of the fields.
+
+        Raises:
+            InvalidSetting: A field has a type that pydantic does not know.
+        """
         try:
             return handler(source)
         except PydanticSchemaGenerationError as error:
             reason = str(error).partition("\n")[0].partition(" Set `arbitrary")[0]
             raise InvalidSetting(
-                f"{cls.__name__} has a field that pydantic has no type for: {reason} Use Sequence[T]"
-                " for any sequence, and a type that pydantic knows for all else"
+                f"{cls.__name__} has a field whose type pydantic does not know: {reason} Use Sequence[T]"
+                " for sequences, or another type that pydantic knows"
             ) from None
 
     @classmethod
@@ -195,34 +198,34 @@ class SettingsModel(_Model):
         if not cls._is_declared():
             raise UsageError(
                 f"{cls.__name__} is abstract: give it a prefix, as in class"
-                f' {cls.__name__}(SettingsModel, prefix="..."), and a type for each variable'
+                f' {cls.__name__}(SettingsModel, prefix="..."), and a type for each type variable'
             )
         with _completing:
             if cls._plan is None:
                 if not cls.__pydantic_complete__:
                     cls._resolve()
                 cls._plan = plan_of(cls, cls._declaration)
-                # Installed over the method of the same name, which would cost more than reading.
+                # Replaces the class method, whose call would cost more than reading.
                 cls.get = staticmethod(cls._plan.get)  # type: ignore[method-assign]  # as said
             return cls._plan
 
     @classmethod
     def _resolve(cls) -> None:
-        """Resolve the forward references that could not be when the class was made."""
+        """Resolve the forward references that were undefined when the class was created."""
         try:
             cls.model_rebuild(raise_errors=True)
         except PydanticUndefinedAnnotation as error:
             raise InvalidSetting(
-                f"{cls.__name__}, at {cls._declaration.location}, has a field whose type is not"
-                f" defined ({error.name}): define it at the top level of the module, or call"
-                f" {cls.__name__}.model_rebuild() where it is"
+                f"{cls.__name__}, at {cls._declaration.location}, has a field with an undefined type"
+                f" ({error.name}): define it at module level, or call {cls.__name__}.model_rebuild() where"
+                " it is defined"
             ) from None
 
     @classmethod
     def get(cls, /, **context: str | None) -> Self:
         """Return the instance for a context: given here, else bound, else the client's defaults.
 
-        All fields are read from one published state. The call is not checked by type checkers.
+        All fields are read from one published state. Type checkers do not check the keywords.
 
         Raises:
             MissingContextFeature: A configurable feature has no value anywhere.
@@ -233,10 +236,10 @@ class SettingsModel(_Model):
 
     @classmethod
     def override(cls, /, **values: Any) -> AbstractContextManager[object]:
-        """Read these values of fields until the `with` block ends, in this task or thread only.
+        """Override the values of fields until the `with` block ends, in this task or thread only.
 
         Args:
-            **values: Values by field; those of nested models by dotted names, `**{"a.b": 1}`.
+            **values: Values by field name; dotted in nested models, `**{"a.b": 1}`.
 
         Raises:
             InvalidValue: A field cannot have the value.
@@ -250,7 +253,7 @@ class SettingsModel(_Model):
 
 
 class _All(ExitStack):
-    """Enters all of its context managers together, when it is entered itself."""
+    """Enters several context managers when it is entered itself."""
 
     def __init__(self, managers: Iterable[AbstractContextManager[None]]) -> None:
         super().__init__()
@@ -264,12 +267,11 @@ class _All(ExitStack):
 
 
 def _check_class(cls: type[BaseModel]) -> None:
-    """Refuse what would hide an attribute that every settings model has."""
+    """Reject names that would shadow an attribute of every settings model."""
     for name in get_annotations(cls):
         check_field_name(name, cls.__name__)
     hidden = sorted(OWN_ATTRIBUTES & cls.__dict__.keys())
     if hidden:
         raise InvalidSetting(
-            f"{cls.__name__} defines {hidden[0]!r}, which every settings model has: call it"
-            " otherwise"
+            f"{cls.__name__} defines {hidden[0]!r}, a SettingsModel attribute: rename it"
         )

@@ -1,4 +1,4 @@
-"""Which fields of a `SettingsModel` are settings: its own, and those of the models in it."""
+"""The fields of a `SettingsModel` that are settings, including those of nested models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     NestedModel = type[BaseModel]
 
 OWN_ATTRIBUTES: Final = frozenset({"get", "current", "settings", "override"})
-"""What a `SettingsModel` has that other pydantic models do not."""
+"""The attributes that a `SettingsModel` adds to a pydantic model."""
 
 _RESERVED: Final = OWN_ATTRIBUTES | {name for name in dir(BaseModel) if not name.startswith("_")}
 
@@ -30,7 +30,7 @@ class SettingField:
         name: Its name, dotted in a nested model.
         setting_name: The setting's name: prefix and alias.
         path: The keys by which pydantic reads its value.
-        annotation: Its type, with its constraints.
+        annotation: Its type, with constraints.
         default: Its declared default.
         description: Its description.
     """
@@ -44,27 +44,27 @@ class SettingField:
 
 
 def check_field_name(name: str, model_name: str) -> None:
-    """Refuse a field that would hide what a model needs.
+    """Check that a field does not shadow an attribute of every model.
 
     Raises:
-        InvalidSetting: It would.
+        InvalidSetting: It does.
     """
     if name in _RESERVED:
         raise InvalidSetting(
-            f"field {name!r} of {model_name} is called like an attribute of every such model: call"
-            f" it otherwise, as in {name}_: ... = Field(..., alias={name!r})"
+            f"field {name!r} of {model_name} shadows a SettingsModel attribute: rename it and keep the"
+            f" name as an alias, {name}_: ... = Field(alias={name!r})"
         )
 
 
 def setting_fields(model: type[BaseModel], prefix: str) -> Iterator[SettingField]:
-    """Yield the fields of *model* that are settings, those of nested models in their place.
+    """Yield the fields of *model* that are settings, including those of nested models.
 
     Raises:
-        InvalidSetting: A field cannot be a setting; the message names it and the way out.
+        InvalidSetting: A field cannot be a setting; the message says what to change.
     """
     if prefix.startswith(".") or prefix.endswith("."):
         raise InvalidSetting(
-            f"the prefix of {model.__name__} is {prefix!r}: leave the dot out, it is added"
+            f"the prefix of {model.__name__} is {prefix!r}: remove the dot, which is added"
         )
     return _fields(model, (), prefix, (model,), None)
 
@@ -76,14 +76,14 @@ def _fields(
     containing: tuple[type[BaseModel], ...],
     defaults: BaseModel | None,
 ) -> Iterator[SettingField]:
-    """Yield the fields of a model in others.
+    """Yield the fields of a model, nested or not.
 
     Args:
         model: The model.
-        above: The names and keys of the fields that it is in.
-        prefix: What the names of its settings begin with.
-        containing: The models that it is in, and itself.
-        defaults: The instance that it has by default, if the field that it is in says so.
+        above: The names and keys of the fields that lead to it.
+        prefix: The prefix of its settings' names.
+        containing: The models that contain it, and itself.
+        defaults: Its default instance, if the field that contains it has one.
     """
     so_far: dict[str, Any] = {}
     for name, field in model.model_fields.items():
@@ -104,8 +104,8 @@ def _fields(
             continue
         if nested in containing:
             raise InvalidSetting(
-                f"field {shown!r} of {containing[0].__name__} holds {nested.__name__} in itself,"
-                " without an end: use another model there"
+                f"field {shown!r} of {containing[0].__name__} nests {nested.__name__} in itself: use a"
+                " different model there"
             )
         inner = _nested_defaults(default, nested, shown, containing[0])
         yield from _fields(nested, place, setting_name, (*containing, nested), inner)
@@ -120,8 +120,7 @@ def _setting_field(
 ) -> SettingField:
     if default is _NONE:
         raise InvalidSetting(
-            f"field {shown!r} of {model.__name__} has no default: give it the value to read without a"
-            " service"
+            f"field {shown!r} of {model.__name__} needs a default, to be used without a service"
         )
     return SettingField(shown, *names, _annotation(field), default, field.description)
 
@@ -137,7 +136,7 @@ def _default(field: FieldInfo, so_far: dict[str, Any], shown: str, model: type[B
     except Exception as error:  # noqa: BLE001  # a user's function may raise anything
         raise InvalidSetting(
             f"the default_factory of field {shown!r} of {model.__name__} raised"
-            f" {type(error).__name__}: it is called once, with the defaults of the fields above"
+            f" {type(error).__name__}: it is called once, with the defaults of the preceding fields"
         ) from None
 
 
@@ -148,8 +147,8 @@ def _nested_defaults(
         return None
     if not isinstance(default, nested):
         raise InvalidSetting(
-            f"the default of field {shown!r} of {model.__name__} is {type(default).__name__}: give"
-            f" an instance, {nested.__name__}(...), or none to use the defaults of its fields"
+            f"the default of field {shown!r} of {model.__name__} must be {nested.__name__}(...), not"
+            f" {type(default).__name__}: or remove it, to use the defaults of its fields"
         )
     return default
 
@@ -168,6 +167,6 @@ def _key(name: str, field: FieldInfo, model: type[BaseModel]) -> str:
     alias = field.validation_alias
     if alias is not None and not isinstance(alias, str):
         raise InvalidSetting(
-            f"field {name!r} of {model.__name__} is read by more than one key: use Field(alias=...)"
+            f"field {name!r} of {model.__name__} must be read by a single key: use Field(alias=...)"
         )
     return alias or name

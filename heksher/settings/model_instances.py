@@ -1,4 +1,4 @@
-"""The instances of a `SettingsModel`: one for each combination of values, a bounded number kept."""
+"""The instances of a `SettingsModel`, cached by their combination of values."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 logger: Final = logging.getLogger("heksher")
 
 MAX_INSTANCES: Final = 1_024
-"""How many combinations of values a model keeps an instance for."""
+"""How many combinations of values are cached for each model."""
 
 
 _OWN_KEYS: Final = (str, int, bool)
-"""Types of which values are cheap to hash, and equal to no others of their field."""
+"""Types whose values are cheap to hash, and distinct from all others of their field."""
 
 
 class _Combination:
-    """The values of all fields; two of one content are equal, and are one key of a cache."""
+    """The values of all fields, compared and hashed by their content."""
 
     __slots__ = ("_hash", "content", "context", "values")
 
@@ -52,24 +52,23 @@ class _Combination:
 
 
 class Instances:
-    """Instances by the values that they are built from.
+    """A cache of instances by the values of their fields.
 
-    No lock is taken, since a child that is forked would never see it opened.
+    It uses no lock, which a forked child could inherit locked.
 
     Args:
-        model: What they are instances of.
+        model: The model.
         settings: The settings of its fields.
-        paths: For each, the keys by which pydantic reads the value.
+        paths: For each setting, the keys by which pydantic reads the value.
         registry: Where the settings are declared.
 
     Attributes:
-        own_keys: For each setting, whether its values are their own keys.
-        by_key: An instance and its values, by what a reader can make quickly: of each value itself
-            where it is its own key, else of its id. The values are there so that no other object can
-            get an id that is in a key.
+        own_keys: For each setting, whether its values are used as keys.
+        by_key: Instances with their values, by a key that is cheap to build: for each value, the
+            value itself or its id. The values are kept so that no id in a key can be reused.
 
     Raises:
-        InvalidSetting: The model refuses the declared defaults.
+        InvalidSetting: The model rejects the declared defaults.
     """
 
     def __init__(
@@ -98,30 +97,30 @@ class Instances:
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             raise InvalidSetting(
-                f"the defaults of {self._model.__name__} are refused by its own validators:"
-                f" {first['msg']} @ {'.'.join(map(str, first['loc'])) or 'the whole'}: declare"
-                " defaults that go together"
+                f"the validators of {self._model.__name__} reject its own defaults:"
+                f" {first['msg']} @ {'.'.join(map(str, first['loc'])) or 'the model'}: change the"
+                " defaults"
             ) from None
 
     def find(self, key: Any, values: tuple[Any, ...], context: tuple[Any, ...]) -> Any:
-        """Return the instance of *values*, and let *key* find it from now on.
+        """Return the instance of *values*, and cache it by *key*.
 
         Args:
-            key: The reader's key.
+            key: The key of the values in `by_key`.
             values: The values of all fields.
-            context: The values of the context features that were given in the call, by position.
+            context: The feature values that were given in the call, by position.
         """
         try:
             combination = _Combination(self._content_of(values), values, context)
         except Exception:  # noqa: BLE001  # a user's class may raise anything
-            # A value of a custom type without a hash: it goes by its id alone.
+            # A value of a custom type is not hashable: cache it only by its id.
             instance = self._built_safely(values, context)
         else:
             self._kept(combination)
-            # Of two threads that meet in a cache, each is given what it has built: ask for the kept one.
+            # Two threads that miss at once each get the instance they built: get the cached one.
             instance = self._kept(combination)
-        # Emptied before as many others have been found as are kept: so what a key finds is kept, and
-        # equal values under other keys find the same instance.
+        # Cleared before the LRU cache can drop any of these instances, so that equal values with
+        # different keys give the same instance.
         if len(self.by_key) >= MAX_INSTANCES:
             self.by_key.clear()
         self.by_key[key] = (instance, values)
@@ -152,22 +151,22 @@ class Instances:
             for step in path[:-1]:
                 inner = inner.setdefault(step, {})
             inner[path[-1]] = value
-        # All are there by alias; by name too, since TypedDicts in the values have names as keys.
+        # Fields are given by alias; by name too, for the keys of TypedDicts in the values.
         instance = self._model.model_validate(content, by_alias=True, by_name=True)
-        # Not a frozen copy, which would cost more than all else: nobody else has it.
+        # In place: nobody else has the instance, and a copy would cost more than all the rest.
         fields = vars(instance)
         fields.update({name: freeze(value) for name, value in fields.items()})
         return instance
 
     def _report(self, error: Exception, context: tuple[Any, ...]) -> None:
-        """Log that values do not go together, and which rules they are from."""
+        """Log which rules the rejected combination of values comes from."""
         rule_ids = self._rule_ids(context)
         logger.error(
-            "%s: its validators refuse a combination of values (%s), which reads as all declared"
-            " defaults; it is of the rules %s",
+            "%s: its validators reject the combined values of rules %s (%s); using all declared"
+            " defaults instead",
             self._model.__name__,
-            type(error).__name__,
             rule_ids,
+            type(error).__name__,
             extra={"model": self._model.__name__, "rules": rule_ids},
         )
 
@@ -177,6 +176,6 @@ class Instances:
         given = {name: value for name, value in pairs if value is not ABSENT}
         try:
             found = [Read[Any](setting, given).resolution for setting in self._settings]
-        except Exception:  # noqa: BLE001  # a default's function, called once more, may raise
+        except Exception:  # noqa: BLE001  # a default's function may raise
             return []
         return sorted({one.rule_id for one in found if one.rule_id is not None})

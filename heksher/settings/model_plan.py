@@ -1,4 +1,4 @@
-"""How a `SettingsModel` is read: the settings of its fields, all of them from one state."""
+"""The plan of a `SettingsModel`: declare the settings of its fields, and read them from one state."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ AnySetting = Setting[Any, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelDeclaration:
-    """What a model's class keywords say, with those of the classes above it.
+    """The class keywords of a model, including inherited ones.
 
     Attributes:
-        prefix: What the names of its settings begin with; `None` for an abstract model.
-        configurable_features: What its settings are configurable by.
+        prefix: The prefix of its settings' names; `None` for an abstract model.
+        configurable_features: The configurable features of its settings.
         version: The version of its settings.
         registry: Where its settings are declared.
-        location: Where the class is written.
+        location: Where the class is defined.
     """
 
     prefix: str | None = None
@@ -50,10 +50,10 @@ class ModelDeclaration:
 
 
 class ModelPlan:
-    """The settings of one model, and how to read them as one.
+    """The settings of one model, and its `get`.
 
     Attributes:
-        settings: The settings by the name of their field, dotted in nested models.
+        settings: The settings by field name, dotted in nested models.
         fields: The fields, in the same order.
         registry: Where the settings are declared.
         get: Returns the instance for a context; see `SettingsModel.get`.
@@ -98,7 +98,7 @@ class ModelPlan:
         return fill_in(view, self._in_order[place])
 
     def _read_late(self, *values: Any) -> tuple[Any, ...]:
-        """Return the values from a pinned state that is older than the model."""
+        """Return the values in a pinned state that is older than the model."""
         given = self._given(values)
         with Scope(self.registry.view, self.registry.pinned_view):
             return tuple([setting.get(**given) for setting in self.settings.values()])
@@ -112,33 +112,33 @@ class ModelPlan:
 
 
 def plan_of(model: type[BaseModel], declaration: ModelDeclaration) -> ModelPlan:
-    """Declare the settings of a model's fields, and return how to read them.
+    """Declare the settings of a model's fields, and return its plan.
 
     Raises:
-        InvalidSetting: A field cannot be a setting; the message names it and the way out.
+        InvalidSetting: A field cannot be a setting; the message says what to change.
     """
     if not model.model_config.get("frozen"):
         raise InvalidSetting(
-            f"{model.__name__} has frozen=False, so a reader could change what all others read:"
-            " leave that out"
+            f"{model.__name__} must not have frozen=False, or a reader could change the value for"
+            " everyone: remove it"
         )
     if model.model_config.get("use_enum_values"):
         raise InvalidSetting(
-            f"{model.__name__} has use_enum_values=True, so that a field would read otherwise than its"
-            " setting: leave that out"
+            f"{model.__name__} must not have use_enum_values=True, or a field would differ from its"
+            " setting: remove it"
         )
     if declaration.configurable_features is None:
         raise InvalidSetting(
-            f"{model.__name__} has no context features: give it configurable_features=[...]"
+            f"{model.__name__} needs context features: add configurable_features=[...]"
         )
     features = check_configurable_features(model.__name__, declaration.configurable_features)
     fields = list(setting_fields(model, str.__str__(declaration.prefix or "")))
     if not fields:
-        raise InvalidSetting(f"{model.__name__} has no fields: give it at least one")
+        raise InvalidSetting(f"{model.__name__} needs at least one field")
     inherited = _inherited(model, declaration)
     for _, setting in inherited.values():
         if set(setting.configurable_features) == set(features):
-            # The order is free, but the fields of one model are read by position.
+            # Their order is arbitrary, but all fields of a model need the same one.
             features = setting.configurable_features
     declared = {}
     for field in fields:
@@ -154,7 +154,7 @@ def plan_of(model: type[BaseModel], declaration: ModelDeclaration) -> ModelPlan:
 def _inherited(
     model: type[BaseModel], declaration: ModelDeclaration
 ) -> dict[str, tuple[SettingField, AnySetting]]:
-    """Return what classes above have declared, by setting name: under one prefix it is shared."""
+    """Return the settings that base classes have declared, which a model shares by name."""
     found: dict[str, tuple[SettingField, AnySetting]] = {}
     for base in model.__mro__[1:]:
         plan = base.__dict__.get("_plan")
@@ -173,18 +173,17 @@ def _check_same(
 ) -> None:
     what = None
     if setting.configurable_features != features:
-        what = "other context features"
+        what = "different context features"
     elif field.annotation != known.annotation:
-        what = "another type"
+        what = "a different type"
     elif not identical(field.default, known.default):
-        what = "another default"
+        what = "a different default"
     elif field.description != known.description:
-        what = "another description"
+        what = "a different description"
     if what is not None:
         raise InvalidSetting(
-            f"field {field.name!r} of {model.__name__} gives the setting {setting.name!r}, which it"
-            f" shares with the class above, {what}: give {model.__name__} a prefix of its own, or"
-            " the field another name"
+            f"field {field.name!r} of {model.__name__} has {what} than in its base class, with which it"
+            f" shares the setting {setting.name!r}: use a different prefix or field name"
         )
 
 

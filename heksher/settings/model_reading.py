@@ -1,7 +1,7 @@
-"""Make a model's `get`: all of its settings from one state, then the instance of their values.
+"""Generate a model's `get`, which reads all settings from one state and looks up the instance.
 
-It is generated as a setting's is (see `reading`), once for each tuple of features and of which
-fields' values are their own keys. For one feature and two fields, of which the second is a list::
+It is generated like a setting's (see `reading`), once for each tuple of features and of fields whose
+values are keys. For one feature and two fields, the second a list::
 
     def ømake(øregistry, øplaces, øfilling, ølate, øinstances, øfind, øunexpected, øname):
         (øi0, øi1,) = øplaces
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 def model_reader_factory(
     features: tuple[str, ...], own_keys: tuple[bool, ...]
 ) -> Callable[..., object]:
-    """Return what makes a model's `get`, from the source above."""
+    """Return the factory of a model's `get`."""
     factory: Callable[..., object] = execute(
         model_reader_source(features, own_keys), {"øsettled": settled}
     )
@@ -57,7 +57,7 @@ def model_reader_factory(
 
 
 def model_reader_source(features: tuple[str, ...], own_keys: tuple[bool, ...]) -> str:
-    """Return the source of a model reader's factory; the module's docstring shows one."""
+    """Return the source of the factory; see the module's docstring."""
     signature, other_lines, variables = parameters_of(features)
     arguments = ", ".join(variables)
     places = range(len(own_keys))

@@ -1,7 +1,7 @@
-"""Decoders of `Enum[...]` and `Flags[...]`: values chosen from a list of options.
+"""Decoders of `Enum[...]` and `Flags[...]`: values from a list of options.
 
-Options are told apart by value *and* kind: the service keeps `1` and `true` apart and takes `1.0`
-for `1`, while a Python dict takes all three for one key.
+Options are distinguished by value *and* type. To the service, `1` equals `1.0` but not `true`; as
+keys of a Python dict, all three are equal.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from heksher.settings.values import (
     check_text,
     json_text,
     kind_of,
+    type_name,
     with_article,
 )
 
@@ -36,7 +37,7 @@ class EnumDecoder(Decoder):
 
     Args:
         options: Pairs of a raw option and the value that it is read as.
-        python: What a default has to be, in words.
+        python: The Python type with its article, for error messages.
     """
 
     __slots__ = ("__weakref__", "_of_bool", "_of_other", "_raw_of")
@@ -49,7 +50,7 @@ class EnumDecoder(Decoder):
         try:
             self._raw_of = {(type(value), value): raw for raw, value in options}
         except TypeError:
-            raise Rejected("its members cannot be hashed: leave __eq__ and __hash__ out") from None
+            raise Rejected("its members must be hashable: remove __eq__ and __hash__") from None
 
     @property
     def raw_options(self) -> list[Json]:
@@ -61,25 +62,29 @@ class EnumDecoder(Decoder):
         values: dict[Any, Any] = self._of_bool if isinstance(raw, bool) else self._of_other
         if isinstance(raw, PRIMITIVES) and raw in values:
             return values[raw]
-        raise Rejected(f"{kind_of(raw)} that is none of the options")
+        raise self._no_option(kind_of(raw), {kind_of(option) for option in self.raw_options})
 
     @override
     def encode(self, value: Any) -> Json:
         try:
             return self._raw_of[type(value), value]
         except (KeyError, TypeError):
-            raise Rejected(f"{type(value).__name__} that is not {self.python}") from None
+            kinds = {kind.__name__ for kind, _ in self._raw_of}
+            raise self._no_option(type_name(value), kinds) from None
+
+    def _no_option(self, kind: str, kinds: set[str]) -> Rejected:
+        return Rejected(f"must be {self.python}, not {'another ' if kind in kinds else ''}{kind}")
 
 
 _enum_decoders: Final[WeakValueDictionary[int, EnumDecoder]] = WeakValueDictionary()
-"""By the `id` of the class, which the decoder keeps alive with its members."""
+"""By the `id` of the class, which its decoder keeps alive."""
 
 
 def enum_decoder(enum: type[Enum]) -> EnumDecoder:
     """Return the decoder of *enum*, which all settings of this very class share.
 
     Raises:
-        Rejected: It has no members, or one whose value is no JSON primitive.
+        Rejected: It has no members, or one whose value is not a JSON primitive.
     """
     decoder = _enum_decoders.get(id(enum))
     if decoder is None:
@@ -94,10 +99,10 @@ class FlagDecoder(Decoder):
     __slots__ = ("_flags", "_members")
 
     def __init__(self, flags: type[Flag]) -> None:
-        # Iterating gives the single bits; names of combinations and of zero say nothing new.
+        # Iteration yields the single bits, without combinations and zero.
         self._members = {str(member.name): member for member in flags}
         if not self._members:
-            raise Rejected(f"{flags.__name__} has no member of a single bit: give it at least one")
+            raise Rejected(f"{flags.__name__} needs at least one member with a single bit")
         super().__init__(FlagsType.of(self._members), with_article(flags.__name__), in_parts=True)
         self._flags = flags
 
@@ -114,12 +119,12 @@ class FlagDecoder(Decoder):
     @override
     def encode(self, value: Any) -> list[str]:
         if not isinstance(value, self._flags):
-            raise Rejected(f"{type(value).__name__} is not {self.python}")
+            raise Rejected(f"must be {self.python}, not {type_name(value)}")
         names = [name for name, member in self._members.items() if member & value]
         if self.decode(names, []) != value:
             raise Rejected(
-                f"the value has bits that no member of {self._flags.__name__} has alone: give each"
-                " bit a member of its own"
+                f"must only have bits that are members of {self._flags.__name__}: give each bit a"
+                " member of its own"
             )
         return sorted(names, key=json_text)
 
@@ -138,7 +143,7 @@ class OptionSetDecoder(Decoder):
     ) -> None:
         super().__init__(
             FlagsType.of(option.raw_options),
-            f"a {accepts[0].__name__} of which each is {option.python}",
+            with_article(accepts[0].__name__),
             in_parts=True,
         )
         self._option = option
@@ -158,20 +163,21 @@ class OptionSetDecoder(Decoder):
     @override
     def encode(self, value: Any) -> list[Json]:
         if not isinstance(value, self._accepts):
-            raise Rejected(f"{type(value).__name__} is not {self.python}")
-        return sorted((self._option.encode(item) for item in value), key=json_text)
+            raise Rejected(f"must be {self.python}, not {type_name(value)}")
+        try:
+            return sorted([self._option.encode(item) for item in value], key=json_text)
+        except Rejected as rejected:
+            raise Rejected(f"each element {rejected.reason}") from None
 
 
 def _known_options(raw: Json, find: Callable[[Json], Any], coercions: list[Coercion]) -> list[Any]:
     if type(raw) is not list:
-        raise Rejected(f"{kind_of(raw)} is no list of flags")
+        raise Rejected(f"must be a list of flags, not {kind_of(raw)}")
     known = []
     for place, item in enumerate(raw):
         value = find(item)
         if value is None:
-            coercions.append(
-                Coercion(f"$[{place}]", f"{kind_of(item)} that is none of the options")
-            )
+            coercions.append(Coercion(f"$[{place}]", f"unknown option of type {kind_of(item)}"))
         else:
             known.append(value)
     return known
@@ -181,11 +187,11 @@ def enum_options(enum: type[Enum]) -> list[tuple[Json, Enum]]:
     """Return the options of an Enum class: each member's value, and the member.
 
     Raises:
-        Rejected: It has no members, or one whose value is no JSON primitive.
+        Rejected: It has no members, or one whose value is not a JSON primitive.
     """
     options = [(member.value, member) for member in enum]
     if not options:
-        raise Rejected(f"{enum.__name__} has no members: give it at least one")
+        raise Rejected(f"{enum.__name__} needs at least one member")
     for value, member in options:
         _check_primitive(value, f"member {enum.__name__}.{member.name}")
     return options
@@ -195,7 +201,7 @@ def literal_options(literals: Iterable[Any]) -> list[tuple[Json, Any]]:
     """Return the options of a `Literal[...]`: each one's raw value, and the option itself.
 
     Raises:
-        Rejected: One is no JSON primitive.
+        Rejected: One is not a JSON primitive.
     """
     options = []
     for literal in literals:
@@ -207,7 +213,7 @@ def literal_options(literals: Iterable[Any]) -> list[tuple[Json, Any]]:
 
 def _check_primitive(raw: object, what: str) -> None:
     if type(raw) not in PRIMITIVES:
-        raise Rejected(f"{what} is no int, float, str or bool")
+        raise Rejected(f"{what} must be an int, float, str or bool, not {type_name(raw)}")
 
 
 def _enum_type(raw_options: Sequence[Json]) -> EnumType:
@@ -225,8 +231,5 @@ def _check_distinct(raw_options: Sequence[Json]) -> None:
     for raw in raw_options:
         if raw in seen:
             first = seen[raw]
-            raise Rejected(
-                f"the options {first!r} and {raw!r} are one and the same to Python or to the"
-                " service: keep one of them"
-            )
+            raise Rejected(f"options {first!r} and {raw!r} are equal: keep only one")
         seen[raw] = raw

@@ -1,8 +1,8 @@
-"""The rules of a setting in one dict, where a dict for each tier costs more than the rules in it.
+"""All rules of a setting in one dict, for tiers so sparse that a dict for each would cost more.
 
-The key of a rule is the number of its tier, the highest precedence first, and then the feature
-values. A second dict tells for the last feature value of each rule, as bits, in which tiers it may
-be, so that only those are looked up. With two features::
+The key of a rule is the number of its tier, the highest precedence first, and its feature values. A
+second dict maps the last feature value of each rule to a bit set of tiers, so that only those tiers
+are looked up. With two features::
 
     def ømake(ødefault, ørules, øplaces, økeys, ønumbers):
         def resolve(ø0, ø1, ødefault=ødefault, ørules=ørules, ...):
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 def is_worth_packing(tables: Sequence[Table]) -> bool:
-    """Return whether rules are packed: where tiers are many with few rules each, or too many."""
+    """Return whether to pack rules: if there are many tiers with few rules each, or too many tiers."""
     rules = sum([len(table) for table in tables])
     is_sparse = len(tables) >= MANY_TIERS and rules <= 2 * len(tables)
     return is_sparse or len(tables) > MAX_GENERATED_TIERS
@@ -61,7 +61,7 @@ def pack(tiers: Sequence[Positions], tables: Sequence[Table]) -> Packed:
 
 
 def unpack(packed: Packed, tiers: Sequence[Positions]) -> tuple[Table, ...]:
-    """Return the rules of each tier by feature value, as they were before `pack`."""
+    """Return the rules of each tier by feature value: the reverse of `pack`."""
     tables: tuple[Table, ...] = tuple([{} for _ in tiers])
     for (number, *key), value in packed.items():
         tables[number][key[0] if len(tiers[number]) == 1 else tuple(key)] = value
@@ -71,17 +71,17 @@ def unpack(packed: Packed, tiers: Sequence[Positions]) -> tuple[Table, ...]:
 def packed_resolver(
     width: int, tiers: Sequence[Positions], packed: Packed, default: Any
 ) -> Resolver:
-    """Return a function of *width* feature values, by position, that returns what applies.
+    """Return a function from *width* feature values, by position, to the value that applies.
 
     Args:
         width: How many configurable features the setting has.
         tiers: The positions of each tier, the highest precedence first.
         packed: The rules, as `pack` returns them.
-        default: What applies when no rule does.
+        default: The value if no rule matches.
     """
     keys = [_key_of(number, width, positions) for number, positions in enumerate(tiers)]
     if not tiers[-1]:
-        # A rule without conditions always matches: it is the default of all others.
+        # A rule without conditions always matches, so it is the default.
         keys.pop()
         default = packed[len(tiers) - 1,]
     places: dict[str, int] = {}
@@ -106,11 +106,11 @@ def _factory(width: int) -> Any:
         *[f"            if {one} in øplaces: øfound |= øplaces[{one}]" for one in arguments],
         "            if øfound:",
         f"                øvalues = ({values},) + ønumbers",
-        # Mostly it is one tier; of several, the one with the highest precedence comes first.
+        # Usually it is a single tier; otherwise, the highest precedence comes first.
         "                for øbit, økey_of in (økeys[øalone[øfound]],) if øfound in øalone else økeys:",
         "                    if øfound & øbit:",
         "                        økey = økey_of(øvalues)",
-        # Found is not enough: what is no `str` may be equal to one.
+        # A key that is found may have another type: objects can be equal to a `str`.
         f"                        if økey in ørules and ({_typed(arguments)} or øare_texts(økey)):",
         "                            return ørules[økey]",
         "        except TypeError:",
@@ -132,8 +132,8 @@ def _numbers(count: int) -> tuple[int, ...]:
 
 @lru_cache(maxsize=4_096)
 def _key_of(number: int, width: int, positions: Positions) -> KeyOf:
-    """Return a tier's bit, and what takes its key out of the values and the numbers after them."""
-    # Without positions it is never asked: it would make no tuple.
+    """Return a tier's bit, and a getter of its key from the values and the numbers after them."""
+    # Never called for a tier without positions, whose key would not be a tuple.
     return 1 << number, itemgetter(width + number, *positions)
 
 
@@ -144,7 +144,7 @@ def _are_texts(key: tuple[Any, ...]) -> bool:
 def _resolve_safely(
     packed: Packed, keys: tuple[KeyOf, ...], numbers: tuple[int, ...], default: Any, *values: Any
 ) -> Any:
-    """Resolve for values of which one cannot be hashed."""
+    """Return the value that applies if a feature value is not hashable."""
     texts = (*texts_of(values), *numbers)
     for _, key_of in keys:
         key = key_of(texts)

@@ -16,6 +16,7 @@ from heksher.settings.values import (
     check_int,
     check_text,
     kind_of,
+    type_name,
 )
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class IntDecoder(Decoder):
-    """`int`: numbers without a fraction; `3.0` is one (the service says so), `true` is none."""
+    """`int`: numbers without a fraction; the service accepts `3.0`, but not `true`."""
 
     __slots__ = ()
 
@@ -40,7 +41,7 @@ class IntDecoder(Decoder):
             return raw
         if type(raw) is float and raw.is_integer():
             return int(raw)
-        raise Rejected(f"{kind_of(raw)} is no int")
+        raise Rejected(f"must be an int, not {kind_of(raw)}")
 
     @override
     def encode(self, value: Any) -> int:
@@ -48,7 +49,7 @@ class IntDecoder(Decoder):
 
 
 class FloatDecoder(Decoder):
-    """`float`: every finite number, always read as a float."""
+    """`float`: any finite number, always read as a float."""
 
     __slots__ = ()
 
@@ -57,15 +58,11 @@ class FloatDecoder(Decoder):
 
     @override
     def decode(self, raw: Json, coercions: list[Coercion]) -> float:
-        if type(raw) is float:
-            if math.isfinite(raw):
-                return raw
-        elif type(raw) is int:
-            try:
-                return float(raw)
-            except OverflowError:
-                raise Rejected("the number is too large for a float") from None
-        raise Rejected(f"{kind_of(raw)} is no finite float")
+        if type(raw) is float and math.isfinite(raw):
+            return raw
+        if type(raw) in (int, float):
+            return check_float(raw)
+        raise Rejected(f"must be a float, not {kind_of(raw)}")
 
     @override
     def encode(self, value: Any) -> float:
@@ -73,7 +70,7 @@ class FloatDecoder(Decoder):
 
 
 class StrDecoder(Decoder):
-    """`str`, as it is."""
+    """`str`, unchanged."""
 
     __slots__ = ()
 
@@ -86,12 +83,12 @@ class StrDecoder(Decoder):
     def decode(self, raw: Json, coercions: list[Coercion]) -> str:
         if type(raw) is str:
             return raw
-        raise Rejected(f"{kind_of(raw)} is no str")
+        raise Rejected(f"must be a str, not {kind_of(raw)}")
 
     @override
     def encode(self, value: Any) -> str:
         if not isinstance(value, str):
-            raise Rejected(f"{type(value).__name__} is no str")
+            raise Rejected(f"must be a str, not {type_name(value)}")
         return check_text(str.__str__(value))
 
 
@@ -109,13 +106,13 @@ class BoolDecoder(Decoder):
     def decode(self, raw: Json, coercions: list[Coercion]) -> bool:
         if raw is True or raw is False:
             return raw
-        raise Rejected(f"{kind_of(raw)} is no bool")
+        raise Rejected(f"must be a bool, not {kind_of(raw)}")
 
     @override
     def encode(self, value: Any) -> bool:
         if value is True or value is False:
             return value
-        raise Rejected(f"{type(value).__name__} is no bool")
+        raise Rejected(f"must be a bool, not {type_name(value)}")
 
 
 PRIMITIVES: Final[Mapping[type, Decoder]] = {

@@ -1,6 +1,6 @@
-"""The fields of records: of frozen models, frozen dataclasses and TypedDicts.
+"""The fields of records: frozen models, frozen dataclasses and TypedDicts.
 
-What a record has that its decoder could not keep to is refused here, with the way out.
+Records with features that their decoder does not support are rejected here.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ class RecordField:
 def model_fields(
     model: type[BaseModel], names: Callable[[], Mapping[str, Any]]
 ) -> list[RecordField]:
-    """Return the fields of a pydantic model; *names* returns what its forward references may use.
+    """Return the fields of a pydantic model; *names* returns the names for its forward references.
 
     Raises:
-        Rejected: It is not frozen, keeps unknown keys, or a field is read by more than one key.
+        Rejected: It is not frozen, keeps unknown keys, or reads a field by more than one key.
     """
     config = model.model_config
     if not config.get("frozen"):
         raise Rejected(
-            f"{model.__name__} is not frozen, so a reader could change the setting for all others:"
-            " give it model_config = ConfigDict(frozen=True)"
+            f"{model.__name__} must be frozen, or a reader could change the value for everyone: add"
+            " model_config = ConfigDict(frozen=True)"
         )
     _check_keys(config, model)
     if config.get("extra") == "allow":
-        raise Rejected(f'{model.__name__} has extra="allow": use "ignore" or "forbid"')
+        raise Rejected(f'{model.__name__} must not have extra="allow": use "ignore" or "forbid"')
     if not model.__pydantic_complete__:
         _complete(model, names())
     return [
@@ -81,8 +81,8 @@ def _hints(cls: Any) -> dict[str, Any]:
 
 def _undefined(cls: Any, error: NameError) -> Rejected:
     return Rejected(
-        f"the type of a field of {cls.__name__} is not defined"
-        f" ({str(error).partition(chr(10))[0]}): define it above, at the top level of the module"
+        f"a field of {cls.__name__} has an undefined type ({str(error).partition(chr(10))[0]}): define"
+        " it earlier, at module level"
     )
 
 
@@ -90,32 +90,32 @@ def dataclass_fields(cls: Any) -> list[RecordField]:
     """Return the fields of a standard or pydantic dataclass.
 
     Raises:
-        Rejected: It is not frozen, keeps unknown keys, or has a field that its constructor lacks.
+        Rejected: It is not frozen, keeps unknown keys, or has a field that is not initialized.
     """
     config = config_of(cls)
     if not (cls.__dataclass_params__.frozen or config.get("frozen")):
         raise Rejected(
-            f"{cls.__name__} is not frozen, so a reader could change the setting for all others:"
-            " write @dataclass(frozen=True)"
+            f"{cls.__name__} must be frozen, or a reader could change the value for everyone: write"
+            " @dataclass(frozen=True)"
         )
     if config.get("extra") == "allow":
-        raise Rejected(f'{cls.__name__} has extra="allow": use "ignore" or "forbid"')
+        raise Rejected(f'{cls.__name__} must not have extra="allow": use "ignore" or "forbid"')
     try:
         object.__new__(cls)
     except TypeError:
         raise Rejected(
-            f"{cls.__name__} is abstract, or inherits from a class that is more than its fields, such"
-            " as Exception: write a dataclass without that"
+            f"{cls.__name__} cannot be created from its fields alone, for it is abstract or inherits from"
+            " a class such as Exception: use a plain dataclass"
         ) from None
     if any(field._field_type is _INITVAR for field in cls.__dataclass_fields__.values()):
-        raise Rejected(f"{cls.__name__} has an InitVar, which is not there to be written: leave it")
+        raise Rejected(f"{cls.__name__} has an InitVar, which cannot be serialized: remove it")
     _check_keys(config, cls)
     hints = _hints(cls)
     pydantic_fields: Mapping[str, FieldInfo] = getattr(cls, "__pydantic_fields__", {})
     record_fields = []
     for field in fields(cls):
         if not field.init:
-            raise Rejected(f"field {field.name} of {cls.__name__} has init=False")
+            raise Rejected(f"field {field.name} of {cls.__name__} must not have init=False")
         info = pydantic_fields.get(field.name)
         if info is None:
             _check_no_alias(cls, field.name, hints[field.name], field.default)
@@ -133,7 +133,7 @@ def typed_dict_fields(cls: Any) -> list[RecordField]:
     """
     config = config_of(cls)
     if config.get("extra") == "allow":
-        raise Rejected(f'{cls.__name__} has extra="allow": use "ignore" or "forbid"')
+        raise Rejected(f'{cls.__name__} must not have extra="allow": use "ignore" or "forbid"')
     _check_keys(config, cls)
     hints = _hints(cls)
     for key, hint in hints.items():
@@ -145,10 +145,8 @@ def typed_dict_fields(cls: Any) -> list[RecordField]:
 
 
 def _unqualified(hint: Any, *, required: bool) -> tuple[Any, bool]:
-    """Return what a key's annotation says without its qualifiers, and whether it is required.
-
-    Under `from __future__ import annotations`, the class itself knows nothing of the qualifiers.
-    """
+    """Return a key's annotation without its qualifiers, and whether the key is required."""
+    # Under `from __future__ import annotations`, the class itself does not know the qualifiers.
     while (qualifier := get_origin(hint)) in (Required, NotRequired, ReadOnly):
         required = required if qualifier is ReadOnly else qualifier is Required
         (hint,) = get_args(hint)
@@ -163,25 +161,29 @@ def config_of(record: Any) -> Mapping[str, Any]:
 
 
 def _check_keys(config: Mapping[str, Any], record: Any) -> None:
-    """Refuse a configuration under which fields are read by other keys than by their aliases."""
+    """Reject a configuration that reads fields by other keys than their aliases."""
     if config.get("validate_by_alias") is False:
-        raise Rejected(f"{record.__name__} has validate_by_alias=False: leave the aliases out")
+        raise Rejected(
+            f"{record.__name__} must not have validate_by_alias=False: remove the aliases instead"
+        )
     if config.get("use_enum_values"):
         raise Rejected(
-            f"{record.__name__} has use_enum_values=True: annotate the values themselves"
+            f"{record.__name__} must not have use_enum_values=True: annotate the values' type instead"
         )
     if config.get("alias_generator") and not issubclass(record, BaseModel):
-        raise Rejected(f"{record.__name__} has an alias_generator: only models may have one")
+        raise Rejected(
+            f"{record.__name__} must not have an alias_generator: use a frozen model instead"
+        )
 
 
 def _check_no_alias(record: Any, name: str, hint: Any, default: Any) -> None:
-    """Refuse an alias that only pydantic would see: not the decoder, nor the class itself."""
+    """Reject an alias that only pydantic would see, but not the decoder or the class itself."""
     while get_origin(hint) in (Required, NotRequired, ReadOnly):
         (hint,) = get_args(hint)
     found = [*getattr(hint, "__metadata__", ()), default]
     if any(isinstance(one, FieldInfo) and one.validation_alias is not None for one in found):
         raise Rejected(
-            f"field {name} of {record.__name__} has an alias: use a frozen model for that"
+            f"field {name} of {record.__name__} must not have an alias: use a frozen model instead"
         )
 
 
@@ -190,5 +192,7 @@ def _key(name: str, field: FieldInfo) -> str:
     if isinstance(validation, (AliasPath, AliasChoices)) or (
         validation is not None and serialization is not None and validation != serialization
     ):
-        raise Rejected(f"field {name} is read and written by different keys: use Field(alias=...)")
+        raise Rejected(
+            f"field {name} must be read and written by the same key: use Field(alias=...)"
+        )
     return validation or name

@@ -24,6 +24,7 @@ from heksher.settings.values import (
     key_step,
     kind_of,
     salvage,
+    type_name,
     with_article,
 )
 
@@ -68,8 +69,8 @@ class RecordDecoder(Decoder):
         for name, key in self._key_of.items():
             if key != name and key in self._key_of:
                 raise Rejected(
-                    f"field {name} of {record.__name__} is read by the key {key}, which is the name of"
-                    " another field: use another alias"
+                    f"the alias {key} of field {name} of {record.__name__} is the name of another field:"
+                    " use a different alias"
                 )
         config = config_of(record)
         self._reads_names = bool(config.get("validate_by_name") or config.get("populate_by_name"))
@@ -80,20 +81,20 @@ class RecordDecoder(Decoder):
     @override
     def decode(self, raw: Json, coercions: list[Coercion]) -> Any:
         if type(raw) is not dict:
-            raise Rejected(f"{kind_of(raw)} is no mapping")
+            raise Rejected(f"must be an object, not {kind_of(raw)}")
         content: dict[str, Any] = {}
         for given, item in raw.items():
             key = given if given in self._decoders else self._key_of.get(given)
             if key is None:
-                # What becomes of an unknown key is for the record's own configuration to say.
+                # The record's own configuration decides about unknown keys.
                 content[given] = item
             elif key == given or (self._reads_names and key not in raw):
                 content.update(self._decoded(key, given, item, coercions))
             elif self._forbids:
-                raise Rejected(f"the field has another key, {key}", key_step(given))
+                raise Rejected(f"unknown key: the field's key is {key}", key_step(given))
             else:
                 coercions.append(
-                    Coercion(f"${key_step(given)}", f"the field has another key, {key}")
+                    Coercion(f"${key_step(given)}", f"unknown key: the field's key is {key}")
                 )
         return freeze(self._validated(content, coercions))
 
@@ -107,11 +108,11 @@ class RecordDecoder(Decoder):
         return found
 
     def _validate(self, content: dict[str, Any]) -> Any:
-        # By names too: what is within is decoded already, so TypedDicts in it have them as keys.
+        # By name too: nested values are decoded already, so the keys of TypedDicts are names.
         return self._adapter.validate_python(content, by_alias=True, by_name=True)
 
     def _validated(self, content: dict[str, Any], coercions: list[Coercion]) -> Any:
-        """Validate the whole, without the optional fields that its constraints refuse."""
+        """Return the validated record, without the optional fields that its constraints reject."""
         try:
             return validated(lambda: self._validate(content))
         except Rejected:
@@ -124,7 +125,7 @@ class RecordDecoder(Decoder):
         return validated(lambda: self._validate(content))
 
     def _refused_fields(self, content: dict[str, Any]) -> dict[str, str]:
-        """Return why the record refuses fields that it can do without, by their keys."""
+        """Return why optional fields are rejected, by their keys."""
         reasons: dict[str, str] = {}
         try:
             self._validate(content)
@@ -148,21 +149,20 @@ class RecordDecoder(Decoder):
     def _content(self, value: Any) -> dict[str, Any]:
         if isinstance(self._record, type) and not issubclass(self._record, dict):
             if not isinstance(value, self._record):
-                raise Rejected(f"{type(value).__name__} is not {self.python}")
+                raise Rejected(f"must be {self.python}, not {type_name(value)}")
             if type(value) is not self._record:
                 raise Rejected(
-                    f"{type(value).__name__} is a subclass of {self._record.__name__}, and would be"
-                    f" read as that: give {self._record.__name__} itself"
+                    f"must be {self._record.__name__} itself, not its subclass {type(value).__name__}"
                 )
             return {key: getattr(value, field.name) for key, field in self._fields.items()}
         if not isinstance(value, dict):
-            raise Rejected(f"{type(value).__name__} is not {self.python}")
+            raise Rejected(f"must be {self.python}, not {type_name(value)}")
         for key, field in self._fields.items():
             if field.required and key not in value:
-                raise Rejected("the key is missing", key_step(key))
+                raise Rejected("required key is missing", key_step(key))
         for key in value:
             if key not in self._fields:
-                raise Rejected(f"{self._record.__name__} has no such key", key_step(str(key)))
+                raise Rejected(f"unknown key of {self._record.__name__}", key_step(str(key)))
         return {key: value[key] for key in self._fields if key in value}
 
     @override
@@ -175,7 +175,7 @@ class RecordDecoder(Decoder):
             properties[key] = constrain(decoder.json_schema(), said.get(key), definitions)
             if "description" in said.get(key, {}):
                 properties[key]["description"] = said[key]["description"]
-        # What the record would ignore, the service takes only if it has the type of the fields.
+        # The record ignores other keys, but the service requires that they have the fields' type.
         others = super().json_schema()["additionalProperties"]
         return {
             "type": "object",
@@ -190,11 +190,11 @@ def _one_type(record: Any, decoders: Mapping[str, Decoder]) -> Any:
     for key, decoder in decoders.items():
         by_type.setdefault(str(decoder.type), key)
     if not by_type:
-        raise Rejected(f"{record.__name__} has no fields")
+        raise Rejected(f"{record.__name__} needs at least one field")
     if len(by_type) > 1:
         mixed = ", ".join(f"{key} is {text}" for text, key in by_type.items())
         raise Rejected(
-            f"the fields of {record.__name__} have different Heksher types ({mixed}) and a setting"
-            " has one: declare one setting for each field"
+            f"all fields of {record.__name__} must have the same Heksher type ({mixed}): declare one"
+            " setting for each field"
         )
     return next(iter(decoders.values())).type

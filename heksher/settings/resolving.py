@@ -1,8 +1,7 @@
-"""Look-ups of rules: functions from feature values, by position, to what a setting reads.
+"""Look-ups of rules: functions from feature values, by position, to a setting's value.
 
-A *resolver* looks through the rules of a setting. A *filler* does the same after filling in the
-values that were not given. Both are generated once for each `Shape`, and share their code with all
-settings of the same shape.
+A *resolver* finds the rule that applies. A *filler* does the same after filling in the values that
+were not given. Both are generated once for each `Shape`; settings of the same shape share the code.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from weakref import WeakValueDictionary
 
 from heksher.settings.context import ABSENT, bound_features
-from heksher.settings.look_up_source import Shape, asked_first, source_of
+from heksher.settings.look_up_source import Shape, checked_first, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,25 +25,25 @@ if TYPE_CHECKING:
     Table: TypeAlias = dict[Any, Any]
 
 SIMPLE_TIERS: Final = 2
-"""Shapes of so few tiers are always generated: there are not many."""
+"""Shapes of at most so many tiers are always generated: there are few of them."""
 
 MAX_GENERATED_TIERS: Final = 16
 
 MAX_SHAPES: Final = 256
-"""How many of the latest shapes are kept, whether a setting uses them or not."""
+"""How many of the most recent shapes are kept, even if no setting uses them."""
 
 
 def resolver_of(
     width: int, tiers: tuple[Positions, ...], tables: Sequence[Table], default: Any
 ) -> Resolver:
-    """Return a function of *width* feature values, by position, that returns what applies.
+    """Return a function from *width* feature values, by position, to the value that applies.
 
     Args:
         width: How many configurable features the setting has.
         tiers: The positions of each tier's features; see `Shape`.
-        tables: For each tier, the values by feature value (by a tuple of them where there is not
-            exactly one).
-        default: What applies when no rule does.
+        tables: For each tier, the values by feature value, or by a tuple of them if there is not
+            exactly one.
+        default: The value if no rule matches.
     """
     code = _code(Shape(width, tiers, None))
     if code is None:
@@ -61,16 +60,15 @@ def filler_of(
 ) -> Resolver:
     """Return a function like *resolver* that first fills in each value that is `ABSENT`.
 
-    It looks in the bound context, then at the client's default, and raises what *missing* makes of
-    the feature's name where neither has a value.
+    It takes the value from the bound context, or else from the client's default.
 
     Args:
         features: The configurable features.
         sources: The client's default for each of them.
-        missing: Makes the error that a feature has no value.
-        resolver: Resolves all values.
-        rules: Tiers, tables and default that *resolver* was made of, to be looked through without
-            calling it, which is faster; `None` where they are not in tables.
+        missing: Returns the error to raise for a feature without a value.
+        resolver: The function to call with all values.
+        rules: The tiers, tables and default of *resolver*, to look up without a call, which is
+            faster; `None` if its rules are not in tables.
     """
     kinds = tuple([source.kind for source in sources])
     filling = (missing, *features, *[source.source for source in sources])
@@ -83,7 +81,7 @@ def filler_of(
 
 
 def look_through(tiers: Sequence[tuple[Table, Positions]], default: Any, *values: object) -> Any:
-    """Return what applies for feature values of any kind: only a `str` matches a condition."""
+    """Return the value that applies for feature values of any type; only a `str` can match."""
     texts = texts_of(values)
     for rules, positions in tiers:
         if len(positions) == 1:
@@ -96,19 +94,19 @@ def look_through(tiers: Sequence[tuple[Table, Positions]], default: Any, *values
 
 
 def texts_of(values: Sequence[object]) -> list[str | None]:
-    """Return feature values as they are looked up: what is no `str` matches nothing, like `None`."""
+    """Return feature values for a look-up: those that are not a `str` become `None`."""
     texts = [value if isinstance(value, str) else None for value in values]
     try:
         hash(tuple(texts))
     except TypeError:
-        # A subclass without a hash: its text has one.
+        # A subclass without a hash: use its text.
         return [None if text is None else str.__str__(text) for text in texts]
     return texts
 
 
 def _known_values(tiers: tuple[Positions, ...], tables: Sequence[Table]) -> list[frozenset[str]]:
-    """Return the values that rules have for each of the features that are asked first."""
-    known: dict[int, set[str]] = {position: set() for position in asked_first(tiers)}
+    """Return the values that rules have for each feature of `checked_first`."""
+    known: dict[int, set[str]] = {position: set() for position in checked_first(tiers)}
     if known:
         for positions, rules in zip(tiers, tables, strict=True):
             if len(positions) > 1:
@@ -117,21 +115,21 @@ def _known_values(tiers: tuple[Positions, ...], tables: Sequence[Table]) -> list
     return [frozenset(values) for values in known.values()]
 
 
-# By shape, as long as any function has the code. What a process made once and uses no longer is not
-# in here, so speed does not depend on history.
+# By shape, as long as any function uses the code: shapes that a process no longer uses do not count,
+# so speed does not depend on history.
 _simple: Final[WeakValueDictionary[Shape, CodeType]] = WeakValueDictionary()
 _others: Final[WeakValueDictionary[Shape, CodeType]] = WeakValueDictionary()
 
 
 def _code(shape: Shape) -> CodeType | None:
-    """Return the code for *shape*, or `None` where it is not worth generating any."""
+    """Return the code for *shape*, or `None` if it should not be generated."""
     count = len(shape.tiers or ())
     if count <= SIMPLE_TIERS:
         return _recent_code(shape)
     if count > MAX_GENERATED_TIERS:
         return None
-    # 10,000 settings over five features can have 9,500 shapes, which would be seconds of `exec`.
-    # Twice as many as are kept, for half of them may be kept without being used.
+    # 10,000 settings over five features can have 9,500 shapes: seconds of `exec`. The limit is twice
+    # the number that is kept, half of which may be unused.
     if len(_others) >= 2 * MAX_SHAPES and shape not in _others:
         return None
     return _recent_code(shape)
@@ -143,7 +141,7 @@ def _recent_code(shape: Shape) -> CodeType:
     code = known.get(shape)
     if code is None:
         scope: dict[str, Any] = {}
-        # As dataclasses does; the source holds nothing from outside.
+        # As in dataclasses; the source contains no text from outside.
         exec(source_of(shape), scope)  # noqa: S102  # see above
         code = known.setdefault(shape, scope["resolve"].__code__)
     return code
@@ -159,4 +157,4 @@ _NAMES: Final[dict[str, Any]] = {
     "øambient": bound_features.get,
     "ølook_through": look_through,
 }
-"""What generated code may use beside its parameters."""
+"""The globals of generated code."""

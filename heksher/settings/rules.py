@@ -1,4 +1,4 @@
-"""Rules: what one says, and all rules of a setting compiled for look-ups.
+"""Rules: a rule as the service sent it, and all rules of a setting compiled for look-ups.
 
 Of the rules whose conditions all hold, the one in the tier with the highest precedence applies.
 """
@@ -43,7 +43,7 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServiceRule:
-    """A rule as the service sent it; what validators and `on_coerce` are given.
+    """A rule as the service sent it; passed to validators and `on_coerce`.
 
     Attributes:
         rule_id: The service's id.
@@ -58,12 +58,12 @@ class ServiceRule:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A raw value from the service that was not taken.
+    """A raw value from the service that was rejected.
 
     Attributes:
         setting_name: The setting, as declared.
         rule_id: The rule, or `None` for the service's default.
-        reason: What is wrong, and where in the value; never the value's text.
+        reason: Why, and where in the value; never contains the value's text.
     """
 
     setting_name: str
@@ -76,7 +76,7 @@ class Rejection:
 
 
 class CompiledRule(NamedTuple):
-    """One rule of a rule set: its id, its conditions, and its value, ready to be read."""
+    """One rule of a rule set: its id, conditions and decoded value."""
 
     rule_id: int
     conditions: tuple[Condition, ...]
@@ -87,18 +87,18 @@ _NO_COERCIONS: Final[Mapping[int | None, tuple[Coercion, ...]]] = {}
 
 
 class RuleSet(Generic[T]):
-    """A setting's rules and default, compiled; it never changes.
+    """The compiled rules and default of a setting; immutable.
 
     Attributes:
         features: The setting's configurable features, as declared.
-        shape: The positions of each tier's features, the highest precedence first; empty where
-            there are no rules.
-        default: What applies when no rule does.
-        default_origin: Whose default that is.
-        coercions: What was left out of values, by rule id; `None` is the service's default.
-        rejections: The values that were not taken; a former value may stand in for one.
-        foreign: How many rules were left out for a condition on a feature that the setting is not
-            configurable by.
+        shape: The positions of each tier's features, the highest precedence first; empty without
+            rules.
+        default: The value if no rule matches.
+        default_origin: Where the default came from.
+        coercions: The dropped parts of values, by rule id; `None` is the service's default.
+        rejections: The rejected values; a previous value may be in use instead.
+        foreign: How many rules were dropped for a condition on a feature by which the setting is not
+            configurable.
     """
 
     __slots__ = (
@@ -144,7 +144,7 @@ class RuleSet(Generic[T]):
     def _hold(self, tiers: Sequence[Tier[T]]) -> None:
         width, tables = len(self.features), tuple([tier.values for tier in tiers])
         self.shape = _shared(tuple([tier.positions for tier in tiers]))
-        # As bytes: a number would be an object for each rule.
+        # As bytes: numbers would be an object for each rule.
         self._ids = array("q", [one for tier in tiers for one in tier.rule_ids]).tobytes()
         if is_worth_packing(tables):
             self._packed = pack(self.shape, tables)
@@ -155,7 +155,7 @@ class RuleSet(Generic[T]):
 
     @property
     def resolve(self) -> Resolver:
-        """What takes feature values by position, and returns what applies."""
+        """The function from feature values, by position, to the value that applies."""
         if self._resolver is not None:
             return self._resolver
         default = self.default
@@ -164,7 +164,7 @@ class RuleSet(Generic[T]):
     def filler(
         self, *, sources: Sequence[DefaultSource], missing: Callable[[str], Exception]
     ) -> Resolver:
-        """Return what resolves after filling in what was not given; see `filler_of`."""
+        """Return a function like `resolve` that first fills in missing values; see `filler_of`."""
         in_tables = (self.shape, self._tables, self.default) if self._packed is None else None
         return filler_of(self.features, sources, missing, self.resolve, in_tables)
 
@@ -174,7 +174,7 @@ class RuleSet(Generic[T]):
 
     @property
     def tiers(self) -> tuple[Tier[T], ...]:
-        """The rules, the highest precedence first; made to look at, and not kept."""
+        """The rules, the highest precedence first; created at each access."""
         rule_ids = iter(array("q", self._ids))
         return tuple(
             [
@@ -222,7 +222,7 @@ class RuleSet(Generic[T]):
         )
 
     def reads_as(self, other: RuleSet[T]) -> bool:
-        """Tell whether every context reads the same value, of the same type, from both."""
+        """Return whether every context reads the same value, of the same type, from both."""
         if self.shape != other.shape or not identical(self.default, other.default):
             return False
         if self._packed is not None and other._packed is not None:
@@ -230,7 +230,7 @@ class RuleSet(Generic[T]):
         return all(map(identical, self._all_tables(), other._all_tables()))
 
     def lists_as(self, other: RuleSet[T]) -> bool:
-        """Tell whether both have rules of the same ids and conditions in the same order."""
+        """Return whether both have rules with the same ids and conditions in the same order."""
         return (
             self.shape == other.shape
             and self._ids == other._ids
@@ -240,5 +240,5 @@ class RuleSet(Generic[T]):
 
 @lru_cache(maxsize=4_096)
 def _shared(shape: tuple[Positions, ...]) -> tuple[Positions, ...]:
-    """Return the one tuple of this shape that all rule sets keep."""
+    """Return the tuple of this shape that all rule sets share."""
     return shape

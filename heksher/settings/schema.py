@@ -1,7 +1,7 @@
 """The declared settings as documents: JSON Schema for tools, Markdown for people.
 
-Both are made from the declarations alone: no service is asked, no file is read or written. Settings
-stand in the order of their names, so that a document changes only where a declaration did.
+Both are generated from the declarations alone, without a service or files. Settings are sorted by
+name, so a document changes only where a declaration did.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from heksher.settings.values import Json, check_json
 AnySetting = Setting[Any, ...]
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-"""The version of JSON Schema that is written."""
+"""The version of JSON Schema."""
 
 _LIMITS: Final = {
     "minimum": "at least {}",
@@ -45,21 +45,21 @@ _LIMITS: Final = {
 """The constraints of a schema in words."""
 
 _SHORT: Final = 60
-"""How many characters of a default stand in a line; a longer one has a block in its section."""
+"""How many characters of a default fit into a line; a longer one gets a block in its section."""
 
 
 def declared_settings(
     module: ModuleType | str | None = None, *, registry: Registry = registries.DEFAULT
 ) -> list[Setting[Any, ...]]:
-    """Return the living settings by name: all of them, or those that one module declares.
+    """Return the living settings sorted by name: all of them, or those of one module.
 
     Args:
-        module: A module, or the name of an imported one; its settings are those whose declaration
-            stands in its file. Without one, all settings.
+        module: A module, or the name of an imported one, in whose file the settings are declared;
+            all settings if omitted.
         registry: Where they are declared, if not in the registry of the process.
 
     Raises:
-        UnknownSetting: No such module is imported, or it has no file.
+        UnknownSetting: The module is not imported, or has no file.
     """
     return [declaration.setting for declaration in _declared(module, registry)]
 
@@ -78,7 +78,7 @@ def _file_of(module: ModuleType | str) -> str:
     if file is None:
         name = module if isinstance(module, str) else module.__name__
         raise UnknownSetting(
-            f"no settings of module {name!r} can be found: import it first, by its full name"
+            f"module {name!r} is not imported, or has no file: import it first, by its full name"
         )
     return os.path.abspath(file)
 
@@ -91,24 +91,23 @@ def json_schema(
 ) -> Schema:
     """Return a JSON Schema (2020-12) of the raw values that settings may have.
 
-    It describes an object with a property for each setting, none of them required and no other
-    allowed. A property's schema describes the JSON that a rule or a default may hold, so it takes
-    what the setting decodes whole and the service holds; `default` is the declared default. What
-    the service is told beside the type stands under `x-heksher`: `type` (the type string),
-    `configurable_features`, `version`, `alias` and `metadata`.
+    It describes an object with a property for each setting; none is required, and no others are
+    allowed. A property's schema accepts the JSON that the setting decodes without coercions and the
+    service stores. Its `default` is the declared default, and `x-heksher` has the rest of the
+    declaration: `type` (the type string), `configurable_features`, `version`, `alias`, `metadata`.
 
-    What JSON Schema cannot say, it does not: validators that are functions, a pydantic model's own
-    among them; limits of text that stands for another type, such as a least `Decimal`; that a set
-    counts repeated elements once; and that the service holds integers of 64 bits. `format` is an
-    annotation, as always in this dialect: `time` and `date-time` without a zone are taken too.
+    JSON Schema cannot express some constraints: validators that are functions, including those of
+    models; limits of types that are serialized as text, such as a minimum `Decimal`; that a set
+    counts repeated elements once; and that the service stores integers of 64 bits. `format` is an
+    annotation, as usual in this dialect: `time` and `date-time` without a time zone are valid too.
 
     Args:
-        module: The module, or its name, whose settings to describe; all settings without one.
+        module: The module, or its name, whose settings to describe; all settings if omitted.
         title: The document's title.
         registry: Where they are declared, if not in the registry of the process.
 
     Raises:
-        UnknownSetting: No such module is imported, or it has no file.
+        UnknownSetting: The module is not imported, or has no file.
     """
     settings = _declared(module, registry)
     return {
@@ -149,16 +148,16 @@ def markdown(
 ) -> str:
     """Return a Markdown page about settings: a table of all, then a section for each.
 
-    All values stand in it as the service has them, as JSON. Text of the declarations is escaped:
-    descriptions are shown as they were written, and are not taken for Markdown.
+    Values are shown as JSON. Descriptions and other text are escaped: they appear as written, not as
+    Markdown.
 
     Args:
-        module: The module, or its name, whose settings to describe; all settings without one.
+        module: The module, or its name, whose settings to describe; all settings if omitted.
         title: The page's heading.
         registry: Where they are declared, if not in the registry of the process.
 
     Raises:
-        UnknownSetting: No such module is imported, or it has no file.
+        UnknownSetting: The module is not imported, or has no file.
     """
     settings = _declared(module, registry)
     lines = chain(
@@ -217,7 +216,7 @@ def _facts(setting: Declaration) -> Iterator[str]:
 
 
 def _form(setting: Declaration, schema: Schema) -> str:
-    """Return, of text that stands for another type, for which one and how it is written."""
+    """Return which type is serialized as text, with an example; empty for others."""
     if not {"format", "examples"} & schema.keys():
         return ""
     examples = [f" such as {_code(_json(example))}" for example in schema.get("examples", ())]
@@ -225,7 +224,7 @@ def _form(setting: Declaration, schema: Schema) -> str:
 
 
 def _limits(schema: Schema) -> list[str]:
-    """Return what a value is limited to beside its type, in words; of an element, too."""
+    """Return the constraints of a value and its elements, in words."""
     limits = [
         words.format(_code(_json(schema[keyword])))
         for keyword, words in _LIMITS.items()
@@ -262,10 +261,8 @@ def _codes(texts: Iterable[str]) -> str:
 
 
 def _code(text: str) -> str:
-    """Return *text* as code: in backticks, or as HTML where it has backticks or pipes itself.
-
-    How these, and `&`, are escaped within backticks is not the same in all kinds of Markdown.
-    """
+    """Return *text* as code: in backticks, or as HTML if it contains backticks, pipes or `&`."""
+    # How these are escaped within backticks differs between Markdown dialects.
     if not set("`|&") & set(text) and text == text.strip():
         return f"`{text}`"
     return f"<code>{_escaped(text, _PUNCTUATION)}</code>"
@@ -289,7 +286,7 @@ _SPECIAL: Final = re.compile(
 
 
 def _text(line: str) -> str:
-    """Return one line of plain text as Markdown that shows it as it is, also in a table."""
+    """Return a line of plain text as Markdown that shows it unchanged, also in a table."""
     digits = len(line) - len(line.lstrip("0123456789"))
     if digits and line[digits : digits + 1] in (".", ")"):  # a list's number otherwise
         return f"{line[:digits]}&#{ord(line[digits])};{_escaped(line[digits + 1 :], _SPECIAL)}"
@@ -297,5 +294,5 @@ def _text(line: str) -> str:
 
 
 def _escaped(text: str, special: re.Pattern[str]) -> str:
-    """Return *text* with character references: all kinds of Markdown take these for plain text."""
+    """Return *text* with character references, which are plain text in all Markdown dialects."""
     return special.sub(lambda found: f"&#{ord(found[0])};", text)

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from heksher.settings.frozen import freeze
 from heksher.settings.type_strings import parse
-from heksher.settings.values import Coercion, Decoder, Json, Rejected, check_json
+from heksher.settings.values import Coercion, Decoder, Json, Rejected, check_json, type_name
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -26,8 +26,8 @@ class Conversion(Generic[T_co]):
 
     Attributes:
         value: The Python value; it must be immutable, since all readers share it.
-        coercions: One sentence for each thing that was left out of it; they reach logs, so they
-            should not quote the value.
+        coercions: One sentence for each part that was dropped; they reach logs, so they should not
+            quote the value.
     """
 
     value: T_co
@@ -35,9 +35,9 @@ class Conversion(Generic[T_co]):
 
 
 class SettingType(ABC, Generic[T]):
-    """A type of settings.
+    """The type of a setting, for subclasses.
 
-    An instance stands wherever a type may stand: `Setting("name", MyType(), ["user"], default)`.
+    Pass an instance wherever a type is accepted: `Setting("name", MyType(), ["user"], default)`.
     """
 
     @abstractmethod
@@ -49,7 +49,7 @@ class SettingType(ABC, Generic[T]):
         """Return the immutable Python value of the raw JSON *x*.
 
         Raises:
-            TypeError: *x* does not fit; `ValueError` says the same.
+            TypeError: *x* does not fit; a `ValueError` means the same.
         """
 
     @abstractmethod
@@ -57,11 +57,11 @@ class SettingType(ABC, Generic[T]):
         """Return the raw JSON of the Python value *x*.
 
         Raises:
-            TypeError: *x* is no value of this type; `ValueError` says the same.
+            TypeError: *x* is not a value of this type; a `ValueError` means the same.
         """
 
     def decoder(self) -> Decoder:
-        """Return what decodes and encodes values of this type, inside of heksher."""
+        """Return the decoder of this type, for internal use."""
         return CustomDecoder(self)
 
     def __eq__(self, other: object) -> bool:
@@ -74,7 +74,7 @@ class SettingType(ABC, Generic[T]):
 
 
 class CustomDecoder(Decoder):
-    """A user's own `SettingType`, held to the promises of every decoder."""
+    """The decoder of a user's `SettingType`, which checks what its methods return."""
 
     __slots__ = ("_custom",)
 
@@ -94,8 +94,8 @@ class CustomDecoder(Decoder):
             raise self._raised("convert_from_heksher", error) from None
         if not isinstance(conversion, Conversion):
             raise Rejected(
-                f"convert_from_heksher() of {type(self._custom).__name__} returned"
-                f" {type(conversion).__name__}, no Conversion"
+                f"convert_from_heksher() of {type(self._custom).__name__} must return a Conversion, not"
+                f" {type_name(conversion)}"
             )
         coercions.extend([Coercion("$", str(reason)) for reason in conversion.coercions])
         return freeze(conversion.value)
@@ -108,7 +108,10 @@ class CustomDecoder(Decoder):
             raise self._raised("convert_to_heksher", error) from None
         raw = check_json(raw)
         if not self.type.accepts(raw):
-            raise Rejected(f"convert_to_heksher() made what is no {self.type}")
+            raise Rejected(
+                f"convert_to_heksher() of {type(self._custom).__name__} must return JSON of type"
+                f" {self.type}"
+            )
         return raw
 
     def _raised(self, method: str, error: Exception) -> Rejected:

@@ -23,7 +23,7 @@ class Tier(Generic[T]):
 
     Attributes:
         positions: The features' positions among the setting's configurable features, ascending.
-        values: The rules' values by feature value; by a tuple of them where there is not one.
+        values: The rules' values by feature value, or by a tuple of them if there is not exactly one.
         rule_ids: The rules' ids, in the order of `values`.
     """
 
@@ -37,23 +37,23 @@ class Tier(Generic[T]):
         self.rule_ids = list(rule_ids)
 
     def key(self, values: Sequence[Any]) -> Any:
-        """Return the key under which a rule for these feature values stands."""
+        """Return the key of a rule for these feature values."""
         if len(self.positions) == 1:
             return values[self.positions[0]]
         return tuple([values[position] for position in self.positions])
 
     def rule_id(self, key: Any) -> int:
-        """Return the id of the rule that stands under *key*."""
+        """Return the id of the rule with this *key*."""
         return self.rule_ids[list(self.values).index(key)]
 
     def replace(self, key: Any, value: T, rule_id: int) -> None:
-        """Put another rule with the same conditions in a rule's place."""
+        """Replace a rule with another one that has the same conditions."""
         self.rule_ids[list(self.values).index(key)] = rule_id
         self.values[key] = value
 
 
 def in_order(features: Sequence[str], feature_order: Sequence[str]) -> list[str]:
-    """Return *features* in the service's order; one that is not in it counts as earlier than all."""
+    """Return *features* in the service's order; those that it lacks come first."""
     unordered = [feature for feature in features if feature not in feature_order]
     return unordered + [feature for feature in feature_order if feature in features]
 
@@ -64,7 +64,7 @@ def in_precedence(
     """Return *tiers* with the highest precedence first.
 
     Args:
-        tiers: Each with conditions on other features.
+        tiers: Each with conditions on different features.
         features: The setting's features; the tiers' positions are those among them.
         feature_order: The service's order.
     """

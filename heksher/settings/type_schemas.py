@@ -1,7 +1,7 @@
 """JSON Schema of one setting's raw values: of a Heksher type, and of pydantic's constraints on it.
 
-Equality in JSON Schema is the service's: `1` and `1.0` are one number, and an `integer`; `true` is
-neither. So an `enum` tells options apart as `options` does.
+JSON Schema compares values as the service does: `1` equals `1.0`, which is an `integer`; `true` is
+neither.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from heksher.settings.type_strings import HeksherType
 
 Schema: TypeAlias = dict[str, Any]
-"""A JSON Schema, 2020-12; always a new dict, so its receiver may change it."""
+"""A JSON Schema, 2020-12; always a new dict, which the receiver may change."""
 
 _PRIMITIVES: Final = {"int": "integer", "float": "number", "str": "string", "bool": "boolean"}
 
@@ -39,7 +39,7 @@ CONSTRAINTS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def type_schema(type: HeksherType) -> Schema:
-    """Return the schema of the raw values that the service takes for *type*."""
+    """Return the schema of the raw values that the service accepts for *type*."""
     match type:
         case PrimitiveType():
             return {"type": _PRIMITIVES[type.name]}
@@ -54,12 +54,12 @@ def type_schema(type: HeksherType) -> Schema:
 
 
 def constrain(schema: Schema, theirs: object, definitions: Mapping[str, Any]) -> Schema:
-    """Return *schema* with the constraints that pydantic's schema *theirs* has, at any depth.
+    """Return *schema* with the constraints of pydantic's schema *theirs*, at any depth.
 
     Args:
-        schema: What a raw value looks like.
-        theirs: What pydantic says of the same value; only constraints are taken from it.
-        definitions: What references in *theirs* lead to.
+        schema: The schema of a raw value.
+        theirs: Pydantic's schema of the same value; only its constraints are used.
+        definitions: The targets of references in *theirs*.
     """
     resolved = _resolved(theirs, definitions)
     constrained = dict(schema)
@@ -82,7 +82,7 @@ def _resolved(schema: object, definitions: Mapping[str, Any]) -> Mapping[str, An
 
 
 def _json(limit: Any) -> str | int | float:
-    """Return a constraint's limit as JSON; pydantic leaves a `Decimal` or a `bool` as it is."""
+    """Return a constraint's limit as JSON; pydantic keeps a `Decimal` or a `bool` unchanged."""
     if isinstance(limit, str):
         return limit
     return int(limit) if isinstance(limit, int) else float(limit)

@@ -1,10 +1,9 @@
 """The language of Heksher's type strings, such as `Sequence<Enum["a","b"]>`.
 
-A type string names what values a setting may have. `parse` reads one as the service does, `str()`
-of a type writes it as the service gives it back: no blanks, options sorted by their JSON text,
-everything outside ASCII escaped. Types are immutable, hashable, and equal when the service takes
-a declaration of one for a declaration of the other: `Enum[1]` is `Enum[1.0]`, but not `Enum[true]`
-although Python says `1 == True`.
+`parse` reads a type string as the service does, and `str()` of a type returns it as the service
+writes it: without blanks, options sorted by their JSON text, non-ASCII characters escaped. Types are
+immutable, hashable, and equal if the service regards them as equal: `Enum[1]` equals `Enum[1.0]`, but
+not `Enum[true]`, although in Python `1 == True`.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ PRIMITIVES: Final = ("int", "float", "str", "bool")
 """The names of the four primitive types."""
 
 MIN_INT: Final = -(2**63)
-"""The least integer that the service can hold."""
+"""The least integer that the service can store."""
 
 MAX_INT: Final = 2**64 - 1
-"""The greatest integer that the service can hold."""
+"""The greatest integer that the service can store."""
 
 MAX_NESTING: Final = 200
-"""How many `Sequence` and `Mapping` may stand around each other."""
+"""How deeply `Sequence` and `Mapping` may be nested."""
 
 # As elsewhere in the service, one line feed may end the text.
 _ENCLOSED: Final = re.compile(r"(Sequence|Mapping)\s*<(.*)>\n?")
@@ -53,13 +52,13 @@ class PrimitiveType:
 
     def __post_init__(self) -> None:
         if self.name not in PRIMITIVES:
-            raise ValueError(f"no primitive type is called {self.name!r}: {', '.join(PRIMITIVES)}")
+            raise ValueError(f"expected one of {', '.join(PRIMITIVES)}, got {self.name!r}")
 
     def __str__(self) -> str:
         return self.name
 
     def accepts(self, raw: object) -> bool:
-        """Say whether the service takes the JSON value *raw* for this type."""
+        """Return whether the service accepts the JSON value *raw* for this type."""
         match self.name:
             case "int":
                 return _fits_integer(raw) or (isinstance(raw, float) and raw.is_integer())
@@ -71,7 +70,7 @@ class PrimitiveType:
                 return isinstance(raw, bool)
 
     def is_subtype_of(self, other: HeksherType) -> bool:
-        """Say whether every value of this type is one of *other*, as the service sees it."""
+        """Return whether the service regards every value of this type as a value of *other*."""
         if not isinstance(other, PrimitiveType):
             return False
         return self.name == other.name or (self.name, other.name) == ("int", "float")
@@ -79,10 +78,10 @@ class PrimitiveType:
 
 @dataclass(frozen=True, slots=True)
 class _OptionsType:
-    """A type given by a list of options; duplicates are merged and the rest is sorted.
+    """A type with a list of options, sorted and without duplicates.
 
-    Options are duplicates when Python says that they are equal and either both or none of them is
-    a boolean; the first spelling stays.
+    Options are duplicates if they are equal in Python and both or neither of them is a boolean; the
+    first spelling is kept.
     """
 
     name: ClassVar[str]
@@ -102,7 +101,7 @@ class _OptionsType:
         """Return the type of these options, in any order and with duplicates.
 
         Raises:
-            ValueError: An option is no JSON primitive, or a number or text the service cannot hold.
+            ValueError: An option is not a JSON primitive that the service can store.
         """
         return cls(tuple(options))
 
@@ -110,7 +109,7 @@ class _OptionsType:
         return self.name + json.dumps(self.options, separators=(",", ":"))
 
     def is_subtype_of(self, other: HeksherType) -> bool:
-        """Say whether *other* is of the same kind, with all options of this one."""
+        """Return whether *other* is the same kind of type, and has all options of this one."""
         return type(other) is type(self) and self._keys <= other._keys
 
     def _has(self, raw: object) -> bool:
@@ -128,7 +127,7 @@ class EnumType(_OptionsType):
     name = "Enum"
 
     def accepts(self, raw: object) -> bool:
-        """Say whether *raw* is one of the options (`1.0` is `1`, `true` is not)."""
+        """Return whether *raw* is one of the options (`1.0` is `1`, `true` is not)."""
         return self._has(raw)
 
 
@@ -143,9 +142,9 @@ class FlagsType(_OptionsType):
     name = "Flags"
 
     def accepts(self, raw: object) -> bool:
-        """Say whether *raw* is a list of options without repeats.
+        """Return whether *raw* is a list of options without duplicates.
 
-        Here, unlike among options, `1`, `1.0` and `true` do repeat each other.
+        Here, unlike among the options of a type, `1`, `1.0` and `true` are duplicates.
         """
         if not isinstance(raw, list) or not all(map(self._has, raw)):
             return False
@@ -154,7 +153,7 @@ class FlagsType(_OptionsType):
 
 @dataclass(frozen=True, slots=True)
 class _ContainerType:
-    """A type whose values hold values of one type."""
+    """A type whose values contain values of one type."""
 
     name: ClassVar[str]
     element: HeksherType
@@ -163,7 +162,7 @@ class _ContainerType:
         return f"{self.name}<{self.element}>"
 
     def is_subtype_of(self, other: HeksherType) -> bool:
-        """Say whether *other* is the same container, of elements that this one's are a subtype of."""
+        """Return whether *other* is the same container, and its elements a supertype of these."""
         return type(other) is type(self) and self.element.is_subtype_of(other.element)
 
 
@@ -178,7 +177,7 @@ class SequenceType(_ContainerType):
     name = "Sequence"
 
     def accepts(self, raw: object) -> bool:
-        """Say whether *raw* is a list of accepted elements."""
+        """Return whether *raw* is a list of accepted elements."""
         return isinstance(raw, list) and all(map(self.element.accepts, raw))
 
 
@@ -193,7 +192,7 @@ class MappingType(_ContainerType):
     name = "Mapping"
 
     def accepts(self, raw: object) -> bool:
-        """Say whether *raw* is an object of accepted values."""
+        """Return whether *raw* is an object with accepted values."""
         if not isinstance(raw, dict) or not all(isinstance(k, str) and fits_utf8(k) for k in raw):
             return False
         return all(map(self.element.accepts, raw.values()))
@@ -208,21 +207,21 @@ _CONTAINERS: Final[dict[str, _Container]] = {"Sequence": SequenceType, "Mapping"
 
 @lru_cache(maxsize=256)
 def parse(text: str) -> HeksherType:
-    """Return the type that a type string names.
+    """Return the type of a type string.
 
-    Blanks may stand after `Enum`, `Flags`, `Sequence` and `Mapping`, inside `<>`, and around the
-    parts of a list of options. Numbers among the options are read as the service reads them: an
-    integer that does not fit into 64 bits becomes a float.
+    Blanks are allowed after `Enum`, `Flags`, `Sequence` and `Mapping`, inside `<>`, and around the
+    items of a list of options. Numbers are read as by the service: an integer that does not fit into
+    64 bits becomes a float.
 
     Raises:
-        ValueError: The service would refuse this text; the message says where it goes wrong.
+        ValueError: The service would reject this text; the message says why.
     """
     containers: list[_Container] = []
     while enclosing := _ENCLOSED.fullmatch(text):
         containers.append(_CONTAINERS[enclosing[1]])
         text = enclosing[2].strip()
         if len(containers) > MAX_NESTING:
-            raise ValueError(f"more than {MAX_NESTING} Sequence and Mapping around each other")
+            raise ValueError(f"Sequence and Mapping are nested more than {MAX_NESTING} levels deep")
     result: HeksherType = _parse_innermost(text)
     for container in reversed(containers):
         result = container(result)
@@ -247,7 +246,7 @@ def _parse_options(text: str, options: str) -> list[Any]:
     except RecursionError:
         raise ValueError(f"the options of {text[:50]}... are nested too deeply") from None
     except ValueError as error:
-        raise ValueError(f"the options of {text} are no JSON list: {error}") from error
+        raise ValueError(f"the options of {text} are not a JSON list: {error}") from error
     if not isinstance(parsed, list):
         raise ValueError(f"the options of {text} must be a JSON list, not {options}")
     return parsed
@@ -285,7 +284,7 @@ def _check_option(option: object) -> None:
         kind = type(option).__name__
         raise ValueError(f"an option must be a string, number or boolean, not {kind}")
     if not fits:
-        raise ValueError(f"the service cannot hold the option {option!r}")
+        raise ValueError(f"the service cannot store the option {option!r}")
 
 
 def _fits_integer(raw: object) -> bool:
@@ -293,7 +292,7 @@ def _fits_integer(raw: object) -> bool:
 
 
 def fits_utf8(text: str) -> bool:
-    """Return whether *text* can be written as UTF-8, which lone surrogates cannot."""
+    """Return whether *text* can be encoded as UTF-8, which lone surrogates cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:

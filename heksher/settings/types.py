@@ -1,16 +1,14 @@
-"""From a Python annotation to the decoder of its Heksher type.
+"""Python annotations to the decoders of their Heksher types.
 
-The table of what is possible stands in `docs/types.md`; what is not is an error that says why and
-what to use instead.
+`docs/types.md` lists the supported types. Others are errors that say why and what to use instead.
 """
 
 from __future__ import annotations
 
 import collections.abc
-from collections.abc import Callable
 from dataclasses import is_dataclass
 from enum import Enum, Flag
-from types import NoneType, SimpleNamespace, UnionType
+from types import NoneType, UnionType
 from typing import (
     Annotated,
     Any,
@@ -21,7 +19,6 @@ from typing import (
     Union,
     get_args,
     get_origin,
-    get_type_hints,
 )
 
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
@@ -37,6 +34,7 @@ from heksher.settings.containers import (
 )
 from heksher.settings.frozen import FrozenList, FrozenSet
 from heksher.settings.leaves import ConstrainedDecoder, TextDecoder, constraints, text_decoder
+from heksher.settings.namespace import Namespace
 from heksher.settings.options import (
     EnumDecoder,
     FlagDecoder,
@@ -58,48 +56,11 @@ from heksher.settings.values import Decoder, Rejected, with_article
 _SECRETS = (SecretStr, SecretBytes, Secret)
 
 
-class Namespace:
-    """The names that forward references of one declaration may use.
-
-    Args:
-        global_names: The module's.
-        local_names: Returns those of the function or class. Called only if there is a forward
-            reference, since Python 3.11 and 3.12 keep what a frame's `f_locals` holds alive.
-    """
-
-    def __init__(
-        self, global_names: dict[str, Any], local_names: Callable[[], dict[str, Any]] = dict
-    ) -> None:
-        self._globals = global_names
-        self._locals = local_names
-
-    def resolve(self, reference: object) -> Any:
-        """Return the type that a forward reference names.
-
-        Raises:
-            Rejected: The name is not defined (yet), or is no type.
-        """
-        holder = SimpleNamespace(__annotations__={"type": reference})
-        try:
-            hints = get_type_hints(holder, self._globals, self._locals(), include_extras=True)
-        except RecursionError:
-            raise
-        except Exception as error:  # noqa: BLE001  # the reference is evaluated, so anything may be
-            raise Rejected(
-                f"{reference!r} cannot be resolved ({error}): define it above the setting"
-            ) from None
-        return hints["type"]
-
-    def known(self) -> dict[str, Any]:
-        """Return all names that are known here."""
-        return {**self._globals, **self._locals()}
-
-
 def decoder_of(annotation: Any, namespace: Namespace | None = None) -> Decoder:
     """Return the decoder of *annotation*; `decoder.type` is its Heksher type.
 
     Raises:
-        Rejected: There is no Heksher type for it; the reason says what to use instead.
+        Rejected: It has no Heksher type; the reason says what to use instead.
     """
     primitive = _primitive(annotation)
     return primitive or _Builder(namespace or Namespace({})).build(annotation)
@@ -109,7 +70,7 @@ def check_within(annotation: Any) -> None:
     """Check that pydantic reads *annotation* in a model's field as its decoder does.
 
     Raises:
-        Rejected: It does not; the reason says what to use instead.
+        Rejected: It reads it differently; the reason says what to use instead.
     """
     _Builder(Namespace({}), constrained=False).build(annotation)
 
@@ -123,8 +84,8 @@ class _Builder:
 
     Args:
         namespace: Resolves forward references.
-        constrained: Whether the constraints of `Annotated` count; not within a record, since
-            pydantic checks those with the whole.
+        constrained: Whether to check the constraints of `Annotated`; not in the fields of a record,
+            where pydantic checks them.
     """
 
     def __init__(self, namespace: Namespace, *, constrained: bool = True) -> None:
@@ -143,7 +104,7 @@ class _Builder:
             return self._annotated(*get_args(annotation))
         if origin is Literal:
             return EnumDecoder(
-                literal_options(get_args(annotation)), f"one of the options of {_name(annotation)}"
+                literal_options(get_args(annotation)), f"an option of {_name(annotation)}"
             )
         if origin in (Union, UnionType):
             return self._union(annotation)
@@ -162,7 +123,7 @@ class _Builder:
         return ConstrainedDecoder(decoder, Annotated[(self._shape(inner), *acting)])
 
     def _shape(self, annotation: Any) -> Any:
-        """Return *annotation* as what is read, with `Any` for all that is decoded already."""
+        """Return the type of the decoded value, with `Any` for parts that are decoded already."""
         annotation = self._plainly(annotation)
         origin = get_origin(annotation)
         if origin is Annotated:
@@ -179,7 +140,7 @@ class _Builder:
         return Any if is_record else annotation
 
     def _plainly(self, annotation: Any) -> Any:
-        """Return *annotation* without the names that it goes by."""
+        """Return the type behind forward references, `NewType` and type aliases."""
         while True:
             if isinstance(annotation, (str, ForwardRef)):
                 annotation = self._namespace.resolve(annotation)
@@ -193,10 +154,10 @@ class _Builder:
     def _union(self, annotation: Any) -> Decoder:
         if NoneType in get_args(annotation):
             raise Rejected(
-                "Heksher has no null, so no T | None: use a value that means 'none', such as"
-                ' 0 or "", or an Enum with a member for it'
+                "Heksher has no null, so T | None is not supported: use a value that means 'none', such"
+                ' as 0 or "", or an Enum with a member for it'
             )
-        raise Rejected("Heksher has no unions: use one type, or Literal[...] for a few values")
+        raise Rejected("Heksher has no unions: use a single type, or Literal[...] for a few values")
 
     def _plain(self, annotation: Any) -> Decoder:
         primitive = _primitive(annotation)
@@ -207,7 +168,7 @@ class _Builder:
         if not isinstance(annotation, type) or annotation is Any:
             return self._unsupported(annotation)
         if issubclass(annotation, _SECRETS):
-            raise Rejected("a setting is no place for secrets: its default and rules are readable")
+            raise Rejected("settings must not hold secrets: their defaults and rules are readable")
         if issubclass(annotation, Flag):
             return FlagDecoder(annotation)
         if issubclass(annotation, Enum):
@@ -224,7 +185,7 @@ class _Builder:
     def _text(self, annotation: Any) -> Decoder:
         self._refuse_bare_container(annotation)
         if issubclass(annotation, bytearray):
-            raise Rejected("a bytearray can be changed by its readers: use bytes")
+            raise Rejected("bytearray is mutable: use bytes")
         return text_decoder(annotation)
 
     def _refuse_bare_container(self, annotation: Any) -> None:
@@ -232,7 +193,7 @@ class _Builder:
             example = "[str, int]" if annotation in MAPPINGS else "[int]"
             example = "[int, ...]" if annotation is tuple else example
             raise Rejected(
-                f"{_name(annotation)} does not say the type of its elements: write it, as in"
+                f"{_name(annotation)} needs the type of its elements, as in"
                 f" {_name(annotation)}{example}"
             )
 
@@ -241,19 +202,16 @@ class _Builder:
         if annotation is None:
             raise Rejected("Heksher has no null")
         if annotation is Any or isinstance(annotation, TypeVar):
-            raise Rejected(f"{_name(annotation)} stands for no one type: name a concrete type")
+            raise Rejected(f"{_name(annotation)} is not a concrete type: use one")
         return TextDecoder(annotation, with_article(_name(annotation)))
 
     def _container(self, annotation: Any, origin: Any, args: tuple[Any, ...]) -> Decoder:
         if not args:
             self._refuse_bare_container(origin)
         if origin is tuple and (len(args) != 2 or args[1] is not Ellipsis):
-            raise Rejected("Heksher has no tuple of a fixed length: use tuple[T, ...]")
+            raise Rejected("Heksher has no fixed-length tuples: use tuple[T, ...]")
         if origin is collections.abc.Iterable and not self._constrained:
-            raise Rejected(
-                "pydantic reads an Iterable[T] in a record or model as what can be walked through"
-                " once: use Sequence[T]"
-            )
+            raise Rejected("pydantic reads Iterable[T] in a record as an iterator: use Sequence[T]")
         if origin in SEQUENCES:
             return sequence_decoder(origin, self.build(args[0]))
         if origin in SETS:
@@ -261,14 +219,18 @@ class _Builder:
         if origin in MAPPINGS:
             return self._mapping(origin, *args)
         if is_typeddict(origin):
-            raise Rejected("a generic TypedDict has no Heksher type: write it out without generics")
+            raise Rejected(
+                "a generic TypedDict has no Heksher type: use one without type parameters"
+            )
         return self._text_or_record(annotation, origin)
 
     def _text_or_record(self, annotation: Any, origin: Any) -> Decoder:
         if isinstance(origin, type) and issubclass(origin, _SECRETS):
-            raise Rejected("a setting is no place for secrets: its default and rules are readable")
+            raise Rejected("settings must not hold secrets: their defaults and rules are readable")
         if is_dataclass(origin):
-            raise Rejected("a generic dataclass has no Heksher type: write it out without generics")
+            raise Rejected(
+                "a generic dataclass has no Heksher type: use one without type parameters"
+            )
         return TextDecoder(annotation, with_article(_name(annotation)))
 
     def _set(self, origin: Any, element: Decoder) -> Decoder:
@@ -279,12 +241,14 @@ class _Builder:
 
     def _mapping(self, origin: Any, key: Any, value: Any) -> Decoder:
         if not isinstance(self.build(key), StrDecoder):
-            raise Rejected("the keys of a mapping are str in Heksher: use a mapping from str")
+            raise Rejected("mapping keys must be str")
         return mapping_decoder(origin, self.build(value))
 
     def _record(self, record: Any, record_fields: list[RecordField]) -> Decoder:
         if record in self._records:
-            raise Rejected(f"{record.__name__} contains itself, so its Heksher type has no end")
+            raise Rejected(
+                f"{record.__name__} contains itself, and Heksher types cannot be recursive"
+            )
         self._records.append(record)
         outer, self._constrained = self._constrained, False
         try:

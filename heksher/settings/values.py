@@ -1,13 +1,13 @@
-"""Raw JSON to read-only Python values and back: what a decoder is, and what the service can hold.
+"""Decoders: raw JSON to read-only Python values and back, and what the service can store.
 
-A decoder is built once, where a setting is declared, and composed of the decoders of its
-elements. `decode` has three outcomes, as `Setting` promises them:
+A decoder is built once, when a setting is declared, from the decoders of its elements. `decode`
+has three outcomes:
 
-1. the raw value fits: the value;
-2. it fits in part: the rest, and a `Coercion` in *coercions* for each thing that was left out;
-3. it does not fit: `Rejected`.
+1. The raw value fits: it returns the value.
+2. It fits in part: it returns the rest, and adds a `Coercion` for each part that was dropped.
+3. It does not fit: it raises `Rejected`.
 
-Neither a coercion nor a rejection holds the text of a raw value, since both reach logs.
+Neither a coercion nor a rejection contains text of the raw value: both reach logs.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 
 Json: TypeAlias = Any
-"""A JSON value as Python reads it; decoders find out what it is."""
+"""A JSON value as Python reads it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Coercion:
-    """One part of a raw value that was left out, since it did not fit.
+    """One part of a raw value that was dropped because it did not fit.
 
     Attributes:
-        path: Where it stood, as in `$[2]` or `$.colours[0]`.
-        reason: Why it did not fit; never its text.
+        path: Where it was, as in `$[2]` or `$.colours[0]`.
+        reason: Why it did not fit; never contains its text.
     """
 
     path: str
@@ -52,7 +52,12 @@ class Coercion:
 
 
 class Rejected(ValueError):  # noqa: N818  # says what happened
-    """A value that does not fit its type; *path* leads to the part that does not."""
+    """A value that does not fit its type.
+
+    Attributes:
+        reason: What the value must be, as in "must be an int, not str".
+        path: Leads to the part that does not fit, as in `[2]`; empty for the whole.
+    """
 
     def __init__(self, reason: str, path: str = "") -> None:
         super().__init__(reason)
@@ -66,15 +71,20 @@ class Rejected(ValueError):  # noqa: N818  # says what happened
         """Return the same rejection as seen from a container, one *step* further out."""
         return Rejected(self.reason, step + self.path)
 
+    def about(self, what: str, whose: str) -> str:
+        """Return a sentence about *what* of *whose*, as in "default_value[2] of ... must be an int"."""
+        joint = " " if self.reason.startswith("must ") else ": "
+        return f"{what}{self.path} {whose}{joint}{self.reason}"
+
 
 class Decoder(ABC):
-    """Between the raw JSON of one Heksher type and one Python type.
+    """Converts between the raw JSON of one Heksher type and one Python type.
 
     Attributes:
         type: The Heksher type; `str()` of it is the type string.
-        python: What a default has to be, in words, for error messages.
-        in_parts: Whether a raw value may fit in part; of others, `decode` adds no coercion.
-        plain: The types of raw values that `decode` returns as they are, if there are any.
+        python: The Python type with its article, for error messages.
+        in_parts: Whether a raw value may fit in part; if not, `decode` never adds a coercion.
+        plain: The types of raw values that `decode` returns unchanged, if any.
     """
 
     __slots__ = ("in_parts", "python", "type")
@@ -88,7 +98,7 @@ class Decoder(ABC):
 
     @abstractmethod
     def decode(self, raw: Json, coercions: list[Coercion]) -> Any:
-        """Return the read-only value of *raw*; add to *coercions* what had to be left out.
+        """Return the read-only value of *raw*; add to *coercions* what was dropped.
 
         Raises:
             Rejected: *raw* does not fit.
@@ -96,14 +106,14 @@ class Decoder(ABC):
 
     @abstractmethod
     def encode(self, value: Any) -> Json:
-        """Return the raw JSON of *value*, the same bytes in every process.
+        """Return the raw JSON of *value*, the same in every process.
 
         Raises:
-            Rejected: *value* is not of the Python type, or the service cannot hold it.
+            Rejected: *value* is not of the Python type, or the service cannot store it.
         """
 
     def canonical(self, raw: Json) -> Json:
-        """Return *raw* as `encode` would write it; two raw values of one meaning are one then.
+        """Return *raw* as `encode` writes it, so that raw values of equal meaning are equal.
 
         Raises:
             Rejected: *raw* does not fit, or fits only in part.
@@ -115,12 +125,12 @@ class Decoder(ABC):
         return self.encode(value)
 
     def conform(self, value: Any) -> Any:
-        """Return *value*, which a user's function made, read-only and of the types that `decode` gives.
+        """Return *value*, from a user's function, read-only and of the types that `decode` returns.
 
-        The type's own validators may refuse it, but make no other value of it.
+        The type's own validators may reject it, but do not change it.
 
         Raises:
-            Rejected: *value* is not of the Python type, or the service cannot hold it.
+            Rejected: *value* is not of the Python type, or the service cannot store it.
         """
         raw = self.encode(value)
         coercions: list[Coercion] = []
@@ -140,16 +150,15 @@ def salvage(
     step: Callable[[K], str],
     coercions: list[Coercion],
 ) -> list[tuple[K, Any]]:
-    """Decode what fits of *parts*, each a key and its raw value; report the rest.
-
-    Each part is decoded once, so that a bad one costs no more the deeper it stands.
+    """Return the decoded *parts* that fit, each a key and its raw value; report the others.
 
     Args:
         decoder: Decodes each part.
-        parts: The parts.
+        parts: Pairs of a key and a raw value.
         step: Returns the path step to a key.
-        coercions: Where to report.
+        coercions: Receives a coercion for each part that does not fit.
     """
+    # Each part is decoded once: a bad one costs the same at any depth.
     kept: list[tuple[K, Any]] = []
     inner: list[Coercion] = []
     for key, raw in parts:
@@ -165,7 +174,7 @@ def salvage(
 
 
 def encode_at(decoder: Decoder, step: str, value: Any) -> Json:
-    """Encode *value*, which stands at *step* of its container."""
+    """Return the raw JSON of *value*, which is at *step* of its container."""
     try:
         return decoder.encode(value)
     except Rejected as rejected:
@@ -173,63 +182,63 @@ def encode_at(decoder: Decoder, step: str, value: Any) -> Json:
 
 
 def key_step(key: str) -> str:
-    """Return the path step to *key*: `.key`, or `["a key"]` where it is no plain word."""
+    """Return the path step to *key*: `.key`, or `["a key"]` if it is not an identifier."""
     return f".{key}" if key.isidentifier() else f"[{json.dumps(key)}]"
 
 
 def json_text(raw: Json) -> str:
-    """Return *raw* as compact JSON: the text that sorts options as the service sorts them."""
+    """Return *raw* as compact JSON, by which the service sorts options."""
     return json.dumps(raw, separators=(",", ":"), sort_keys=True)
 
 
 def check_text(text: str) -> str:
-    """Return *text* if the service can hold it.
+    """Return *text* if the service can store it.
 
     Raises:
-        Rejected: It holds NUL (PostgreSQL stores none) or a lone surrogate (no UTF-8 has one).
+        Rejected: It contains NUL (PostgreSQL cannot store it) or a lone surrogate (not UTF-8).
     """
     if "\0" in text:
-        raise Rejected("text with a NUL character (\\x00) cannot be stored")
+        raise Rejected("must not contain NUL (\\x00)")
     if not fits_utf8(text):
-        raise Rejected("text with a lone surrogate (\\ud800 to \\udfff) is no Unicode")
+        raise Rejected("must not contain a lone surrogate (\\ud800 to \\udfff)")
     return text
 
 
 def check_int(value: object) -> int:
-    """Return *value* as a plain `int` that the service can hold.
+    """Return *value* as a plain `int` that the service can store.
 
     Raises:
-        Rejected: It is no integer, or does not fit into 64 bits.
+        Rejected: It is not an integer, or does not fit into 64 bits.
     """
     if not isinstance(value, int) or isinstance(value, bool):
-        raise Rejected(f"{type(value).__name__} is no int")
+        raise Rejected(f"must be an int, not {type_name(value)}")
     if not MIN_INT <= value <= MAX_INT:
-        raise Rejected("the service holds integers from -2**63 to 2**64 - 1 only")
+        raise Rejected("must be from -2**63 to 2**64 - 1, the integers that the service can store")
     return int(value)
 
 
 def check_float(value: object) -> float:
-    """Return *value* as a plain `float` that the service can hold.
+    """Return *value* as a plain `float` that the service can store.
 
     Raises:
-        Rejected: It is no number, or not a finite one.
+        Rejected: It is not a finite number.
     """
     if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise Rejected(f"{type(value).__name__} is no float")
+        raise Rejected(f"must be a float, not {type_name(value)}")
     try:
         number = float(value)
     except OverflowError:
-        raise Rejected("the number is too large for a float") from None
+        raise Rejected("must fit into a float") from None
     if not math.isfinite(number):
-        raise Rejected("the service holds finite numbers only, neither inf nor nan")
+        raise Rejected("must be finite, neither inf nor nan")
     return number
 
 
 def check_json(value: object, path: str = "") -> Json:
-    """Return *value* as plain JSON that the service can hold: containers copied, at any depth.
+    """Return a copy of *value* as plain JSON that the service can store.
 
     Raises:
-        Rejected: Part of it is no JSON; the path leads there.
+        Rejected: Part of it is not JSON; the path leads there.
     """
     if value is None or isinstance(value, bool):
         return value
@@ -249,32 +258,37 @@ def check_json(value: object, path: str = "") -> Json:
             return check_float(value)
     except Rejected as rejected:
         raise rejected.inside(path) from None
-    raise Rejected(f"{type(value).__name__} is no JSON", path)
+    raise Rejected(f"must be JSON, not {type_name(value)}", path)
 
 
 def _json_key(key: object, path: str) -> str:
     if not isinstance(key, str):
-        raise Rejected(f"a key is {type(key).__name__}, not str", path)
+        raise Rejected(f"must have str keys, not {type_name(key)}", path)
     return check_text(str.__str__(key))
 
 
 _KINDS = {
-    bool: "a bool",
-    int: "an int",
-    float: "a float",
-    str: "a str",
-    list: "a list",
-    dict: "an object",
+    bool: "bool",
+    int: "int",
+    float: "float",
+    str: "str",
+    list: "list",
+    dict: "object",
 }
 
 
 def kind_of(raw: Json) -> str:
-    """Return what kind of JSON *raw* is, in words, without its text."""
+    """Return the JSON type of *raw*, as in "must be an int, not null"."""
     return "null" if raw is None else _KINDS.get(type(raw), type(raw).__name__)
 
 
-# Names that are spelled or spoken with a vowel first, such as HttpUrl and Unknown, but not UUID.
+# Names that are pronounced with a vowel first: HttpUrl and Unknown, but not UUID.
 _AN: Final = re.compile(r"[AEIOaeio]|H(?=ttp|TTP)|[Uu](?=n(?!i)|[lmp])")
+
+
+def type_name(value: object) -> str:
+    """Return the type of a Python value, as in "must be an int, not str"."""
+    return "None" if value is None else type(value).__name__
 
 
 def with_article(name: str) -> str:

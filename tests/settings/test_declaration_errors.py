@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from dataclasses import dataclass
 from enum import Enum, Flag
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -59,11 +60,11 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         r"name \['a'\] twice: once is enough",
     ),
     ("no default", {"default_value": ...}, "default_value"),
-    ("default of another type", {"default_value": "60"}, "is not an int: str is no int"),
-    ("default None", {"default_value": None}, "is not an int: NoneType is no int"),
-    ("default true", {"default_value": True}, "is not an int: bool is no int"),
-    ("default beyond 64 bits", {"default_value": 2**64}, r"integers from -2\*\*63 to 2\*\*64 - 1"),
-    ("default below 64 bits", {"default_value": -(2**63) - 1}, r"integers from -2\*\*63"),
+    ("default of another type", {"default_value": "60"}, "must be an int, not str"),
+    ("default None", {"default_value": None}, "must be an int, not None"),
+    ("default true", {"default_value": True}, "must be an int, not bool"),
+    ("default beyond 64 bits", {"default_value": 2**64}, r"must be from -2\*\*63 to 2\*\*64 - 1"),
+    ("default below 64 bits", {"default_value": -(2**63) - 1}, r"must be from -2\*\*63"),
     (
         "version of one number",
         {"version": "1"},
@@ -89,14 +90,18 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     (
         "metadata no JSON",
         {"metadata": {"a": [object()]}},
-        r"no JSON .*object is no JSON @ \$\.a\[0\]",
+        r"metadata\.a\[0\] of setting .* must be JSON, not object",
     ),
-    ("metadata set", {"metadata": {"a": {1}}}, "set is no JSON"),
-    ("metadata bytes", {"metadata": {"a": b"x"}}, "bytes is no JSON"),
-    ("metadata inner key", {"metadata": {"a": {1: 2}}}, "a key is int, not str"),
-    ("metadata inf", {"metadata": {"a": float("inf")}}, r"finite numbers only.* @ \$\.a"),
-    ("metadata nan", {"metadata": {"a": [float("nan")]}}, "finite numbers only"),
-    ("metadata beyond 64 bits", {"metadata": {"a": 2**64}}, r"integers from -2\*\*63"),
+    ("metadata set", {"metadata": {"a": {1}}}, "must be JSON, not set"),
+    ("metadata bytes", {"metadata": {"a": b"x"}}, "must be JSON, not bytes"),
+    ("metadata inner key", {"metadata": {"a": {1: 2}}}, "must have str keys, not int"),
+    (
+        "metadata inf",
+        {"metadata": {"a": float("inf")}},
+        r"metadata\.a of setting .* must be finite",
+    ),
+    ("metadata nan", {"metadata": {"a": [float("nan")]}}, "must be finite"),
+    ("metadata beyond 64 bits", {"metadata": {"a": 2**64}}, r"must be from -2\*\*63"),
     ("metadata NUL", {"metadata": {"a": "x\0"}}, "NUL"),
     ("metadata inner NUL key", {"metadata": {"a": {"x\0": 1}}}, "NUL"),
     ("metadata surrogate", {"metadata": {"a": ["\ud800"]}}, "lone surrogate"),
@@ -164,18 +169,28 @@ def test_version_that_the_service_takes_is_taken(version: str, registry: Registr
 VALUES: list[tuple[str, Any, Any, str]] = [
     ("inf", float, float("inf"), "neither inf nor nan"),
     ("nan", float, float("nan"), "neither inf nor nan"),
-    ("inf in a list", list[float], [0.5, float("-inf")], r"neither inf nor nan @ \$\[1\]"),
-    ("huge int for a float", float, 10**400, "too large"),
-    ("beyond 64 bits in a dict", dict[str, int], {"a b": 2**70}, r'@ \$\["a b"\]'),
+    (
+        "inf in a list",
+        list[float],
+        [0.5, float("-inf")],
+        r"default_value\[1\] of .* must be finite",
+    ),
+    ("huge int for a float", float, 10**400, "must fit into a float"),
+    ("beyond 64 bits in a dict", dict[str, int], {"a b": 2**70}, r'default_value\["a b"\] of'),
     ("NUL", str, "a\0", "NUL"),
     ("surrogate", str, "\udfff", "lone surrogate"),
-    ("NUL in a list", list[str], ["a", "\0"], r"NUL .* @ \$\[1\]"),
+    ("NUL in a list", list[str], ["a", "\0"], r"default_value\[1\] of .* NUL"),
     ("NUL in a key", dict[str, str], {"\0": "a"}, "NUL"),
     ("surrogate in a key", dict[str, str], {"\ud800": "a"}, "lone surrogate"),
-    ("list for a tuple", tuple[int, ...], [1], "list is not a tuple of which each is an int"),
-    ("str for a sequence", list[str], "ab", "str is not a list of which each is a str"),
-    ("int keys", dict[str, int], {1: 1}, "a key is int, not str"),
-    ("bad element", list[dict[str, int]], [{"a": 1}, {"a": "x"}], r"str is no int @ \$\[1\]\.a"),
+    ("list for a tuple", tuple[int, ...], [1], "must be a tuple, not list"),
+    ("str for a sequence", list[str], "ab", "must be a list, not str"),
+    ("int keys", dict[str, int], {1: 1}, "must have str keys, not int"),
+    (
+        "bad element",
+        list[dict[str, int]],
+        [{"a": 1}, {"a": "x"}],
+        r"default_value\[1\]\.a of setting .* must be an int, not str",
+    ),
 ]
 
 
@@ -188,7 +203,7 @@ def test_default_that_the_service_cannot_hold_is_refused_with_its_path(
     with pytest.raises(InvalidSetting, match=says) as caught:
         declare(registry, type=annotation, default_value=value)
 
-    assert "default_value of setting 'cache.ttl'" in str(caught.value)
+    assert re.match(r"default_value\S*( b\"\])? of setting 'cache.ttl'", str(caught.value))
 
 
 def test_default_nested_in_itself_is_refused(registry: Registry) -> None:
@@ -253,11 +268,11 @@ class Plain(Enum):
 @pytest.mark.parametrize(
     ("annotation", "default", "reason"),
     [
-        (Unhashable, Unhashable.A, "cannot be hashed"),
+        (Unhashable, Unhashable.A, "must be hashable: remove __eq__"),
         (Raised, Raised(), "such as Exception"),
         (list[int], Explosive([1]), "RuntimeError"),
         (Composite, Composite.BOTH, "give each bit a member of its own"),
-        (OnlyComposite, OnlyComposite.BOTH, "no member of a single bit"),
+        (OnlyComposite, OnlyComposite.BOTH, "at least one member with a single bit"),
     ],
     ids=["unhashable enum", "exception", "walked", "composite flag", "only a composite"],
 )
@@ -273,12 +288,12 @@ def test_class_that_no_setting_can_have_is_refused_by_the_settings_name(
 @pytest.mark.parametrize("given", [int, None, Literal["a"]], ids=str)
 @pytest.mark.parametrize("explicit", [HeksherEnum, HeksherFlags])
 def test_explicit_type_of_what_is_no_enum_is_refused(explicit: Any, given: Any) -> None:
-    with pytest.raises(InvalidSettingType, match="give one"):
+    with pytest.raises(InvalidSettingType, match="expected a subclass of"):
         explicit(given)
 
 
 def test_explicit_flags_of_an_enum_without_bits_are_refused() -> None:
-    with pytest.raises(InvalidSettingType, match="no class of Flag"):
+    with pytest.raises(InvalidSettingType, match="expected a subclass of Flag"):
         HeksherFlags(cast("Any", Plain))
 
 

@@ -337,7 +337,9 @@ def test_override_of_fields_ends_with_its_block(registry: Registry, publish: Pub
 
 
 def test_wrong_override_is_an_error_before_the_block(registry: Registry) -> None:
-    with pytest.raises(InvalidValue, match=r"override of setting 'all.number' is not an int"):
+    with pytest.raises(
+        InvalidValue, match=r"override of setting 'all.number' must be an int, not str"
+    ):
         Everything.override(text="y", number="x")
     with pytest.raises(UsageError, match=r"no setting 'inner'.*'inner.names'"):
         Everything.override(inner=3)

@@ -255,7 +255,7 @@ def test_newer_of_two_rules_with_the_same_conditions_is_used(
     assert setting.explain(a="x", b="y").rule_id == 2
     assert setting.explain(a="z", b="y").rule_id == 3
     assert [(one.rule_id, one.reason) for one in rule_set.rejections] == [
-        (1, "rule 2 has the same conditions and is newer")
+        (1, "superseded by rule 2, which is newer and has the same conditions")
     ]
 
 

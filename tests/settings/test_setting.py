@@ -655,7 +655,7 @@ def test_override_does_not_pin_other_settings(registry: Registry, publish: Publi
 
 @pytest.mark.parametrize("value", [True, "1", None, 2**64, 1.0], ids=shown)
 def test_override_of_another_type_is_an_error(value: Any, registry: Registry) -> None:
-    with pytest.raises(InvalidValue, match=r"override of setting 'cache.ttl' is not an int"):
+    with pytest.raises(InvalidValue, match=r"override of setting 'cache.ttl' must be"):
         ttl(registry).override(value)
 
 
@@ -801,12 +801,12 @@ def test_explanation_reads_well_and_dumps_as_json(registry: Registry, publish: P
     assert str(explained).splitlines()[:4] == [
         "a = [1], from rule 1 (user=john)",
         "  context: user='john' (argument)",
-        "  left out: a str is no int @ $[1]",
-        "  setting 'a': rule 2 was rejected: a str is no sequence",
+        "  left out: must be an int, not str @ $[1]",
+        "  setting 'a': rule 2 was rejected: must be a list, not str",
     ]
     dumped = json.loads(json.dumps(explained.as_dict()))
     assert (dumped["value"], dumped["conditions"], dumped["coercions"]) == (
-        [1], {"user": "john"}, [{"path": "$[1]", "reason": "a str is no int"}],
+        [1], {"user": "john"}, [{"path": "$[1]", "reason": "must be an int, not str"}],
     )  # fmt: skip
 
 
@@ -1019,7 +1019,7 @@ def test_validator_that_returns_what_the_setting_cannot_have_rejects_the_value(
     rule_set = publish(setting, IF_USER_IS_JOHN)
 
     assert setting.get(user="john") == 60
-    assert "returned what the setting cannot have" in rule_set.rejections[-1].reason
+    assert "returned an invalid value" in rule_set.rejections[-1].reason
 
 
 def test_what_a_validator_returns_is_made_read_only(registry: Registry, publish: Publish) -> None:
@@ -1089,7 +1089,7 @@ def test_coerced_value_is_taken_and_reported_by_default(
 
     assert setting.get(user="john") == ["good"]
     assert {rule: [str(one) for one in found] for rule, found in rule_set.coercions.items()} == {
-        1: ["an int is no str @ $[1]"]
+        1: ["must be a str, not int @ $[1]"]
     }
     assert rule_set.rejections == ()
 
@@ -1100,7 +1100,7 @@ def test_on_coerce_none_rejects_every_coercion(registry: Registry, publish: Publ
     rule_set = publish(setting, HALF_GOOD)
 
     assert setting.get(user="john") == ["default"]
-    assert "would have to be coerced: an int is no str @ $[1]" in rule_set.rejections[0].reason
+    assert "on_coerce=None forbids: must be a str, not int @ $[1]" in rule_set.rejections[0].reason
     assert rule_set.coercions == {}
 
 

@@ -151,7 +151,7 @@ def test_rule_of_a_setting_is_validated_and_encoded(
     rule_id = service.add_rule(tags, frozenset({"a"}), user="x")
 
     assert service.request("GET", f"rules/{rule_id}")["value"] == ["a"]
-    with pytest.raises(InvalidValue, match="rule value of setting 'tags'"):
+    with pytest.raises(InvalidValue, match=r"rule value\[0\] of setting 'tags'"):
         service.add_rule(tags, frozenset({1}), user="x")
 
 

@@ -102,7 +102,7 @@ def test_failing_test_leaves_nothing_behind(run: Run) -> None:
     )
 
     result.assert_outcomes(failed=2, passed=1)
-    result.stdout.fnmatch_lines(["*InvalidValue: the stub value of setting 'ui.theme' is not *"])
+    result.stdout.fnmatch_lines(["*InvalidValue: stub value of setting 'ui.theme' must be *"])
 
 
 def test_marker_of_the_test_outranks_those_around_it(run: Run) -> None:
@@ -152,7 +152,7 @@ def test_marker_works_for_unittest(run: Run) -> None:
         ("", "*the marker heksher takes one dict*"),
         ("ttl=5", "*the marker heksher takes one dict*"),
         ('{"cache.tll": 5}', "*UnknownSetting: no living setting is called 'cache.tll'*"),
-        ('{"cache.ttl": "5"}', "*InvalidValue: the stub value of setting 'cache.ttl' is not*"),
+        ('{"cache.ttl": "5"}', "*InvalidValue: stub value of setting 'cache.ttl' must be an int*"),
     ],
 )
 def test_wrong_marker_is_an_error_of_its_test(marker: str, error: str, run: Run) -> None:

@@ -124,11 +124,11 @@ def test_stubbed_value_is_read_only_as_real_ones(
 @pytest.mark.parametrize(
     ("rules", "error"),
     [
-        ("off", r"the stub value of setting 'ttl' is not an int: str is no int: give what its"),
-        (True, "not an int"),
-        (None, "not an int"),
-        ([], "not an int: .*list"),
-        ([Rule({"user": "x"}, "5")], "not an int"),
+        ("off", r"stub value of setting 'ttl' must be an int, not str: give what its"),
+        (True, "must be an int"),
+        (None, "must be an int"),
+        ([], "must be an int, not list: .*list"),
+        ([Rule({"user": "x"}, "5")], "must be an int"),
         ([Rule({"user": "x"}, 5), 6], r"hold an int: give either instances of Rule, or one value"),
         ([Rule({"usr": "x"}, 5)], r"condition on 'usr': it is configurable by"),
         (
