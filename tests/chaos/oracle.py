@@ -1,0 +1,447 @@
+"""What may be read, by the service's documented rules alone, and what else was promised."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from chaos.model import Held, numbers
+from chaos.pace import INTERVAL
+from chaos.specs import CONTEXTS, FEATURES, Context, Spec, fits
+from chaos.violation import Violation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from chaos.world import World
+    from heksher import ClientStatus
+
+SETTLED: Final = 2.2 * INTERVAL + 60 + 35 + 10
+MEMORY: Final = 160.0
+"""For how long an answer may lie in secret."""
+
+Choices = dict[tuple[str, int], set[Any]]
+"""What may be read, by setting and context."""
+
+Key = tuple[Any, ...]
+
+
+class Truth:
+    """What is true of a service's settings, for a program that knows their past.
+
+    Args:
+        world: The history.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.past_defaults: dict[str, set[Any]] = {}
+        self.past_rules: dict[Key, set[Any]] = {}
+        self.sure: set[Key] = set()
+        """The rules, and the defaults, of which the client has certainly read a good value."""
+        self.ever: dict[str, set[Any]] = {}
+        self._known: dict[Key, set[Any]] = {}
+        self._lost: dict[str, set[Any]] = {}
+
+    def held(self, spec: Spec) -> Held | None:
+        held = self._world.service.find(spec.name)
+        if held is None and spec.alias:
+            held = self._world.service.find(spec.alias)
+        return held
+
+    def choices(self) -> Choices:
+        """Return what may be read if the present state of the service is what is known."""
+        found: Choices = {}
+        for spec in list(self._world.settings):
+            held = self.held(spec)
+            if held is not None:
+                self._remember(spec, held)
+            for place, context in enumerate(CONTEXTS):
+                found[spec.name, place] = self._choices(spec, held, place, context)
+        return found
+
+    def _remember(self, spec: Spec, held: Held) -> None:
+        for rule_id, (conditions, value) in held.rules.items():
+            if fits(spec.type, value):
+                self.past_rules.setdefault(_key(spec, rule_id, conditions), set()).add(value)
+
+    def _choices(
+        self, spec: Spec, held: Held | None, place: int, context: Context
+    ) -> set[Any]:
+        key = (spec.name, place)
+        if held is None:
+            # Until it is declared again, it keeps what it read.
+            lost = self._lost.get(spec.name, set())
+            return {spec.default} | self._known.get(key, set()) | lost
+        self._known[key] = found = self._choices_of(spec, held, context)
+        self.ever.setdefault(spec.name, set()).update(found)
+        return found
+
+    def _choices_of(self, spec: Spec, held: Held, context: Context) -> set[Any]:
+        found: set[Any] = set()
+        for rule_id, conditions, value in self._matching(spec, held, context):
+            key = _key(spec, rule_id, conditions)
+            if fits(spec.type, value):
+                return found | {value}
+            # What the rule said before stands in for a value that does not fit.
+            found |= self.past_rules.get(key, set())
+            if key in self.sure:
+                return found
+        return found | self._defaults(spec, held)
+
+    def in_contexts_of_rules(self, spec: Spec) -> Iterator[tuple[Context, set[Any]]]:
+        """Yield, for each rule of a setting, the context that it is for, and what may be read."""
+        held = self.held(spec)
+        for conditions, _ in list(held.rules.values()) if held else ():
+            if held and set(conditions) <= set(spec.features):
+                context: Context = {name: conditions.get(name) for name in FEATURES}
+                yield context, self._choices_of(spec, held, context)
+
+    def _matching(self, spec: Spec, held: Held, context: Context) -> list[Any]:
+        order = self._world.service.features
+        matching = [
+            (sum(1 << order.index(name) for name in conditions), rule_id, conditions, value)
+            for rule_id, (conditions, value) in held.rules.items()
+            if self._counts(spec, conditions)
+            and all(context.get(name) == wanted for name, wanted in conditions.items())
+        ]
+        return [one[1:] for one in sorted(matching, key=lambda one: one[:2], reverse=True)]
+
+    def _counts(self, spec: Spec, conditions: dict[str, str]) -> bool:
+        tracked = self._world.tracked
+        return set(conditions) <= set(spec.features) and (
+            tracked is None
+            or all(value in tracked.get(name, set()) for name, value in conditions.items())
+        )
+
+    def _defaults(self, spec: Spec, held: Held) -> set[Any]:
+        past = self.past_defaults.setdefault(spec.name, set())
+        ours, theirs = numbers(spec.version), numbers(held.version)
+        if not spec.default and theirs == ours:
+            return {spec.default}
+        if fits(spec.type, held.default):
+            past.add(held.default)
+            # It is upgraded soon, or the service loses the upgrade to a falsy default.
+            return {held.default, spec.default} if theirs < ours else {held.default}
+        if theirs < ours:
+            return past | {spec.default}
+        return past if (spec.name,) in self.sure else past | {spec.default}
+
+    def good_values(self, spec: Spec, held: Held) -> set[Any]:
+        """Return the values of all rules that count and fit."""
+        return {
+            value
+            for conditions, value in held.rules.values()
+            if fits(spec.type, value) and self._counts(spec, conditions)
+        }
+
+    def settled(self, spec: Spec) -> None:
+        """Note that the client has read what is good now of one setting."""
+        held = self.held(spec)
+        if held is None:
+            return
+        for rule_id, (conditions, value) in held.rules.items():
+            if fits(spec.type, value) and self._counts(spec, conditions):
+                self.sure.add(_key(spec, rule_id, conditions))
+                self.past_rules[_key(spec, rule_id, conditions)] = {value}
+        is_ours = not spec.default and numbers(held.version) == numbers(spec.version)
+        if fits(spec.type, held.default) and not is_ours:
+            self.sure.add((spec.name,))
+            self.past_defaults[spec.name] = {held.default}
+
+    def forgotten(self, spec: Spec, held: Held) -> None:
+        """Note that the service forgets a setting: what it had may be read until it is declared."""
+        self.unsure(spec)
+        self._lost[spec.name] = {value for _, value in held.rules.values() if _is_plain(value)}
+
+    def unsure(self, spec: Spec) -> None:
+        """Note that the client may have lost what it knew of one setting."""
+        self.sure = {key for key in self.sure if key[0] != spec.name}
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (int, str))
+
+
+def _key(spec: Spec, rule_id: int, conditions: dict[str, str]) -> Key:
+    return (spec.name, rule_id, *sorted(conditions.items()))
+
+
+class Oracle:
+    """Checks what is read and what is said, at any moment.
+
+    Args:
+        world: The history.
+
+    Attributes:
+        worked_at: When the last update that worked began; `None` before the first.
+        confirmed_at: When the service confirmed its values in it.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.truth = Truth(world)
+        self.worked_at: float | None = None
+        self.confirmed_at: float | None = None
+        self.lied_at = -1e9
+        self._history: list[tuple[float, Choices]] = []
+        self._orders: list[list[str]] = []
+        self._told: dict[str, tuple[Any, ...]] = {}
+        self._young: set[str] = set()
+        self.validators: list[tuple[Spec, list[Any]]] = []
+
+    # What is noted.
+
+    def note(self) -> None:
+        """Note what is true now, since it changes, or did."""
+        world = self._world
+        self._history.append((world.clock.now, self.truth.choices()))
+        if world.service.features not in self._orders:
+            self._orders.append(list(world.service.features))
+
+    def forgotten(self, held: Held) -> None:
+        """Note that the service forgets a setting: what was sure about it is not any more."""
+        for spec in self._world.settings:
+            if self.truth.held(spec) is held:
+                self.truth.forgotten(spec, held)
+
+    def declared(self, spec: Spec) -> None:
+        """Note that the program declares something new: until it is fetched it has its default."""
+        self._young.add(spec.name)
+        self._told[spec.name] = spec.reading(self._world.settings[spec])
+
+    def restarted(self) -> None:
+        """Note that the program was ended, and another one begins."""
+        self.truth.sure = set()
+        self.worked_at = self.confirmed_at = None
+        self._told, self.validators = {}, []
+        self._world.pace.restarted()
+
+    def refresh_began(self) -> None:
+        refresh = self._world.pace.refresh
+        if refresh is not None:
+            refresh.reading = self.reading()
+
+    def during_refresh(self) -> None:
+        """Check that nothing of a refresh that is under way can be read yet."""
+        pace = self._world.pace
+        if pace.refresh is None or not pace.is_running or pace.refresh.reading is None:
+            return
+        now, before = self.reading(), pace.refresh.reading
+        torn = [name for name, was in before.items() if now.get(name, was) != was]
+        if torn:
+            pace.wrong.append(f"half a refresh can be read: {_short(torn)}")
+
+    def reading(self) -> dict[str, tuple[Any, ...]]:
+        """Return all that is read now."""
+        return {
+            spec.name: spec.reading(setting)
+            for spec, setting in list(self._world.settings.items())
+        }
+
+    def worked(self) -> None:
+        """Note that an update worked, as `on_update_ok` is called."""
+        world = self._world
+        world.pace.ended(well=True)
+        refresh, now = world.pace.refresh, world.clock.now
+        if refresh is None:
+            return
+        self.worked_at, self.confirmed_at = refresh.began, refresh.as_of
+        self._young = set()
+        if world.weather.lies:
+            self.lied_at = now
+        if now - self.lied_at > MEMORY:
+            self._prune(refresh.began)
+
+    def failed(self) -> None:
+        """Note that an update failed, as `on_update_error` is called."""
+        self._world.pace.ended(well=False)
+
+    def _prune(self, began: float) -> None:
+        """Forget what was true no more when the last good update began."""
+        kept = [
+            one
+            for one, following in zip(self._history, [*self._history[1:], None], strict=True)
+            if following is None or following[0] >= began
+        ]
+        self._history = kept
+        self._orders = [list(self._world.service.features)]
+
+    def told_of_change(self, changed: Any) -> None:
+        """Note what is read when the program is told of a change."""
+        for spec, setting in list(self._world.settings.items()):
+            if setting in changed:
+                self._told[spec.name] = spec.reading(setting)
+
+    def begin_telling(self) -> None:
+        """Note what is read when the program begins to be told of changes."""
+        self._told = self.reading()
+
+    # What is checked.
+
+    def check(self, status: ClientStatus) -> None:
+        """Check all that has to be true at any time.
+
+        Raises:
+            Violation: It is not.
+        """
+        self.check_wrongs()
+        self.check_reads(status)
+        self._check_signs(status)
+
+    def check_wrongs(self) -> None:
+        wrong = [*self._world.pace.wrong, *self._world.wire.wrong]
+        if wrong:
+            raise Violation("wrong", "; ".join(wrong[:3]))
+
+    def check_reads(self, status: ClientStatus) -> None:
+        """Check that all that is read was true since the last update that worked.
+
+        What is not declared as asked, as the status says, keeps what it read before that, too.
+
+        Raises:
+            Violation: It was not.
+        """
+        world, now = self._world, self._world.clock.now
+        if world.weather.lies:
+            self.lied_at = now
+        refused = {one.setting_name for one in status.refused_declarations}
+        states = [self.truth.choices(), *[choices for _, choices in self._history]]
+        if status.consecutive_failures:
+            states += self._misordered()
+        is_new = self.worked_at is None or now - self.lied_at <= MEMORY
+        for spec, setting in list(world.settings.items()):
+            if spec.name in refused:
+                self.truth.unsure(spec)
+            for place, value in enumerate(spec.reading(setting)):
+                known: set[Any] = set().union(*[one.get((spec.name, place), ()) for one in states])
+                if is_new or spec.name in refused or spec.name in self._young:
+                    known |= {spec.default}
+                if spec.name in refused:
+                    known |= self.truth.ever.get(spec.name, set())
+                if not _is_in(value, known):
+                    what = f"{spec.short} {spec.part_of(CONTEXTS[place])} is {value!r}"
+                    raise Violation("wrong", f"{what}, not {known}")
+
+    def _misordered(self) -> list[Choices]:
+        """Return what may be read besides while the order of context features cannot be had.
+
+        Rules and their order come in two answers: if one of them fails, as the status says then,
+        new rules are read in the order that was good last.
+        """
+        service = self._world.service
+        order, found = service.features, []
+        for former in self._orders:
+            service.features = former
+            found.append(self.truth.choices())
+        service.features = order
+        return found
+
+    def check_settled(self, status: ClientStatus, *, is_quiet: bool) -> None:
+        """Check that all is right some time after the last fault.
+
+        Args:
+            status: What the client says.
+            is_quiet: Whether nothing was asked of it meanwhile, such as to reload.
+
+        Raises:
+            Violation: Something is not.
+        """
+        self.check_wrongs()
+        world = self._world
+        reading = self.reading()
+        if status.consecutive_failures or status.age is None or status.age > SETTLED:
+            raise Violation("freeze", f"nothing is updated: {_said(status)}")
+        choices = self.truth.choices()
+        for spec in world.settings:
+            for place, value in enumerate(reading[spec.name]):
+                known = choices[spec.name, place]
+                if not _is_in(value, known):
+                    what = f"{spec.short} {spec.part_of(CONTEXTS[place])} is {value!r}"
+                    raise Violation("freeze", f"{what}, not {known}: {_said(status)}")
+        self._check_each_rule()
+        self._check_told(reading)
+        self._check_defaults()
+        refused = {one.setting_name for one in status.refused_declarations}
+        self._check_validators(refused)
+        lost = [one.name for one in world.settings if self.truth.held(one) is None]
+        if not refused.issuperset(lost):
+            raise Violation("freeze", f"not declared, and nothing says so: {_short(lost)}")
+        if is_quiet and not refused and (wasted := world.pace.check_quiet(world.service.edition)):
+            raise Violation("wrong", wasted)
+        for spec in world.settings:
+            if spec.name not in refused:
+                self.truth.settled(spec)
+        self._history = []
+        self.note()
+
+    def _check_each_rule(self) -> None:
+        """Check each rule in the context that it is for, also where no other context has it."""
+        for spec, setting in self._world.settings.items():
+            for context, known in self.truth.in_contexts_of_rules(spec):
+                value = setting.get(**spec.part_of(context))
+                if not _is_in(value, known):
+                    what = f"{spec.short} {spec.part_of(context)} is {value!r}"
+                    raise Violation("freeze", f"{what}, not {known}")
+
+    def _check_told(self, reading: dict[str, tuple[Any, ...]]) -> None:
+        untold = [name for name, was in self._told.items() if reading.get(name, was) != was]
+        if untold:
+            raise Violation("wrong", f"changed, and no listener was told so: {_short(untold)}")
+
+    def _check_validators(self, refused: set[str]) -> None:
+        """Check that validators saw all values, also those that came before them."""
+        for spec, seen in self.validators:
+            held = self.truth.held(spec)
+            if held is not None and spec.name not in refused:
+                missed = self.truth.good_values(spec, held) - set(seen)
+                if missed:
+                    raise Violation("freeze", f"{spec.short} was not validated: {missed}")
+
+    def _check_defaults(self) -> None:
+        """Check that what a call leaves out comes from the defaults that the client was given."""
+        defaults = self._world.defaults
+        for spec, setting in self._world.settings.items():
+            if set(spec.features) <= defaults.keys():
+                given = setting.get(**{name: defaults[name] for name in spec.features})
+                if setting.get() != given:
+                    raise Violation("wrong", f"{spec.short} ignores the defaults {defaults}")
+
+    def _check_signs(self, status: ClientStatus) -> None:
+        """Check that the age is told, and that failures are."""
+        world = self._world
+        if self.confirmed_at is None:
+            return
+        if status.age is None:
+            raise Violation("freeze", f"nothing tells how old the values are: {_said(status)}")
+        # A refresh may end just after the moment that the service confirmed its values.
+        if status.age < world.clock.now - self.confirmed_at - 1e-6:
+            oldest = world.clock.now - self.confirmed_at
+            raise Violation("freeze", f"the age is said to be {status.age}, and is {oldest}")
+        if len(world.records.failures) > 2 * (1 + world.records.recoveries):
+            raise Violation("freeze", f"failures fill the log: {world.records.messages}")
+
+    def check_outage(self, status: ClientStatus) -> None:
+        """Check the signs of a failure that has lasted for several intervals.
+
+        Raises:
+            Violation: There are none.
+        """
+        said = self._world.records.failures
+        if not status.consecutive_failures or not status.last_error or not said:
+            raise Violation("freeze", f"a silent failure: {_said(status)}")
+
+
+def _is_in(value: Any, known: set[Any]) -> bool:
+    return any(type(value) is type(one) and value == one for one in known)
+
+
+def _short(names: list[str]) -> list[str]:
+    return [name.partition(".x")[0] for name in names]
+
+
+def _said(status: ClientStatus) -> str:
+    return (
+        f"{status.consecutive_failures} failures, {status.last_error}, age {status.age},"
+        f" refused {_short([one.setting_name for one in status.refused_declarations])},"
+        f" rejected {len(status.rejected_rules)}"
+    )
