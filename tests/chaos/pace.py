@@ -21,6 +21,9 @@ _SLACK: Final = 1e-6
 _LONGEST: Final = REQUEST_TIMEOUT + 15
 """Seconds within a refresh without a request: one that runs out of time, then the longest wait."""
 
+_UNDER_WAY: Final = 3
+"""How many declarations may be on their way when the first is answered."""
+
 _FEW: Final = 8
 _TINY: Final = 0.13
 """A full jitter leaves so many delays in a row all below this part of their span once in 10 million."""
@@ -35,6 +38,8 @@ class Refresh:
         queried: When its first query arrived, if any did.
         last: When its last request arrived.
         asked: Seconds for which the service asked to be left alone.
+        spared_until: Until when it asked to be sent no declarations.
+        unwanted: How many it was sent all the same.
         sent: Path and status of each answer.
         reading: What was read when it began.
         edition: What the service was when it began.
@@ -46,6 +51,8 @@ class Refresh:
     queried: float | None = None
     last: float = 0.0
     asked: float = 0.0
+    spared_until: float = 0.0
+    unwanted: int = 0
     sent: list[tuple[str, int]] = field(default_factory=list)
 
     @property
@@ -106,7 +113,15 @@ class Pace:
                 self.refresh.queried = now
             self._check_duration(now)
             self.refresh.last = now
+            if path.endswith("/declare"):
+                self._check_declaration(self.refresh, now)
         return False
+
+    def _check_declaration(self, refresh: Refresh, now: float) -> None:
+        if now < refresh.spared_until - _SLACK:
+            refresh.unwanted += 1
+        if refresh.unwanted > _UNDER_WAY:
+            self.wrong.append("declarations are sent to a service that asked for none")
 
     def answered(self, request: httpx.Request, status: int, retry_after: str | None) -> None:
         """Note what a request was answered."""
@@ -115,6 +130,8 @@ class Pace:
         self.refresh.sent.append((request.url.path.rpartition("/")[2], status))
         if retry_after is not None and status in (429, 503):
             self.refresh.asked = max(self.refresh.asked, float(retry_after))
+            if request.url.path.endswith("/declare"):
+                self.refresh.spared_until = self._clock.now + float(retry_after)
 
     def ended(self, *, well: bool) -> None:
         """Note that a refresh is over."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 URL: Final = "http://service.example"
 
 
+_RESTRAINT: Final = 0.4
 _MOST_VALIDATORS: Final = 5
 
 
@@ -47,12 +48,11 @@ class Program:
         acts = [self.default, self.validate, world.declare_more, self.look]
         # Often one thing again and again: it has to meet its moment.
         self._acts = world.random.choice([[self.track], [self.track], acts, [*acts, self.track]])
-        self._wants_tracking = world.random.random() < (0.8 if self.has_races else 0.3)
+        self._wants_tracking = world.random.random() < (0.9 if self.has_races else 0.3)
         self._contents: dict[int, bytes] = {}
         self._received: set[str] = set()
         self._read_before: dict[str, tuple[Any, ...]] = {}
-        during = world.wire.passed
-        world.wire.passed = lambda: (during(), self.races.answered())
+        world.wire.closed = self.races.answered
 
     def arguments(self, http: Any) -> dict[str, Any]:
         """Return the arguments of the client's class."""
@@ -92,7 +92,8 @@ class Program:
             # To begin to track takes rules away, which the oracle does not know in time.
             return
         contexts: Any = world.some_tracking()
-        if not contexts:
+        if not contexts or (world.tracked and world.random.random() < _RESTRAINT):
+            # There is only so much to track: not all in the first moments.
             return
         world.tracks(contexts)
         self.client.track_contexts(**contexts)

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from chaos.scheduler import Scheduler
 
 _LIKELY: Final = 0.5
-_AT_MOST: Final = 4
+_AT_MOST: Final = 2
 """How often others act between two answers."""
 
 _MOST_LINES: Final = 4
-_AS_MANY: Final = 150
-"""How many functions run after the last answer of a refresh, which is where it matters most."""
+_WHERE: Final = [(1, 25), *[(25, 60)] * 5, *[(60, 130)] * 3]
+"""Which of the functions that run after an answer are interrupted: the 30th or so begins to publish, if nothing
+is new; the 90th, if something is."""
 
 
 class Races:
@@ -35,6 +36,9 @@ class Races:
         scheduler: Has the threads.
         random: Decides.
         act: Does one thing that a program may do in any thread.
+
+    Attributes:
+        is_on: Whether others act at present.
     """
 
     def __init__(self, scheduler: Scheduler, random: Random, act: Callable[[], object]) -> None:
@@ -52,7 +56,8 @@ class Races:
         self._seen = set()
         is_wanted = self.is_on and self._random.random() < _LIKELY
         often = self._random.randint(1, _AT_MOST) if is_wanted else 0
-        self._targets = {self._random.randint(1, _AS_MANY) for _ in range(often)}
+        least, most = self._random.choice(_WHERE)
+        self._targets = {self._random.randint(least, most) for _ in range(often)}
         # Looking on costs much: not where nothing is to happen.
         self._look(self.called if is_wanted else None)
 

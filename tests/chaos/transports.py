@@ -27,7 +27,8 @@ class Wire:
 
     Attributes:
         began: Called when a refresh begins.
-        passed: Called with each request, before it is answered, and with each answer.
+        passed: Called at each request but the first of a refresh, and when an answer has come.
+        closed: Called when an answer has come.
         streams: How many bodies were opened and not closed.
         wrong: What was found to be wrong.
     """
@@ -37,6 +38,7 @@ class Wire:
         self.pace = pace
         self.began: Callable[[], object] = lambda: None
         self.passed: Callable[[], object] = lambda: None
+        self.closed: Callable[[], object] = lambda: None
         self.streams = 0
         self.wrong: list[str] = []
 
@@ -95,6 +97,7 @@ class _Stream(httpx.AsyncByteStream, httpx.SyncByteStream):
     def close(self) -> None:
         self._wire.streams -= 1
         self._wire.passed()
+        self._wire.closed()
 
 
 class AsyncWay(httpx.AsyncBaseTransport):

@@ -59,6 +59,7 @@ class World:
         settings: What the program has declared.
         tracked: What it tracks, by feature; `None` while it tracks nothing, so that all rules count.
         defaults: What it gave context features as their defaults.
+        is_simple: Whether each rule has one condition.
     """
 
     def __init__(self, random: Random, clock: Clock) -> None:
@@ -77,6 +78,8 @@ class World:
         self.defaults: dict[str, str] = {}
         self.records = Records()
         self.renames = 0
+        # Rules with one condition each look alike, whatever the order of features is.
+        self.is_simple = random.random() < 0.3
         self.dead: list[weakref.ref[Any]] = []
         self.oracle = Oracle(self)
         self.wire.began = self.oracle.refresh_began
@@ -154,7 +157,8 @@ class World:
         return number if held.type == "int" else f"v{number}"
 
     def some_conditions(self, held: Held) -> dict[str, str]:
-        features = self.random.sample(held.features, self.random.randint(1, len(held.features)))
+        most = 1 if self.is_simple else len(held.features)
+        features = self.random.sample(held.features, self.random.randint(1, most))
         return {name: self.random.choice(VALUES[name]) for name in features}
 
     def add_rule(self, name: str) -> None:

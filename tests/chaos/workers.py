@@ -1,0 +1,112 @@
+"""Histories in processes of their own, which end what hangs and name it."""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import json
+import logging
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from chaos.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+LIMIT: Final = 60.0
+"""Seconds of real time that a history may take; most take a tenth of one."""
+
+MEMORY: Final = 3 * 2**30
+"""Bytes that a process of histories may have."""
+
+TESTS: Final = Path(__file__).parents[1]
+
+
+def work(arguments: Sequence[str]) -> int:
+    """Play histories one by one, and print what comes of each; what a worker process does.
+
+    Args:
+        arguments: The first seed, how many histories, and `stop` to stop at the first broken promise.
+    """
+    from chaos.runner import play
+
+    first, count, is_to_stop = int(arguments[0]), int(arguments[1]), arguments[2:] == ["stop"]
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    gc.freeze()
+    for seed in range(first, first + count):
+        _say({"begin": seed})
+        # Ends the process, whatever it does, even in C, after writing where each thread is.
+        faulthandler.dump_traceback_later(LIMIT, exit=True)
+        outcome = play(seed)
+        faulthandler.cancel_dump_traceback_later()
+        if outcome.kind:
+            _say({"seed": seed, "kind": outcome.kind, "what": outcome.what})
+            if is_to_stop:
+                # Whatever it left running ends with the process.
+                os._exit(0)
+    os._exit(0)
+
+
+def _say(what: dict[str, object]) -> None:
+    print(json.dumps(what), flush=True)  # noqa: T201  # how a worker answers
+
+
+def broken_of(
+    first: int, count: int, *, stop: bool = False, package: Path | None = None, until: float = 1e18
+) -> Iterator[Outcome]:
+    """Yield the histories that broke a promise, played in another process.
+
+    Args:
+        first: The first seed.
+        count: How many there are.
+        stop: Whether the first one is enough.
+        package: A folder with the `heksher` to be played with, if not this one.
+        until: When to give up, in seconds of `time.monotonic`.
+    """
+    end = first + count
+    while first < end and time.monotonic() < until:
+        with tempfile.TemporaryFile("w+") as errors:
+            process = _started(first, end - first, stop=stop, package=package, errors=errors)
+            try:
+                for line in process.stdout or ():
+                    said = json.loads(line)
+                    first = said.get("begin", first)
+                    if "kind" in said:
+                        yield Outcome(said["seed"], said["kind"], said["what"])
+                        if stop:
+                            return
+                    if time.monotonic() > until:
+                        return
+            finally:
+                process.kill()
+                process.wait()
+            errors.seek(0)
+            if not process.returncode:
+                return
+            yield Outcome(first, "freeze", f"hang, or crash: {errors.read()[-6_000:]}")
+            if stop:
+                return
+            first += 1
+
+
+def _started(
+    first: int, count: int, *, stop: bool, package: Path | None, errors: object
+) -> subprocess.Popen[str]:
+    path = os.pathsep.join([str(package or TESTS.parent), str(TESTS)])
+    command = [sys.executable, "-m", "chaos", "--worker", str(first), str(count)]
+    return subprocess.Popen(  # noqa: S603  # this very program
+        [*command, "stop"] if stop else command,
+        env={**os.environ, "PYTHONPATH": path},
+        cwd=package or TESTS,
+        stdout=subprocess.PIPE,
+        stderr=errors,  # type: ignore[arg-type]  # a file
+        text=True,
+    )
