@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from chaos import doors
 from chaos.outcome import Outcome
 from chaos.planted import FAULTS
-from chaos.workers import broken_of
+from chaos.workers import LIMIT, broken_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
 CHUNK: Final = 50
 MOST: Final = 1000
 """How many histories a planted fault may take."""
-
-LONGEST: Final = 900.0
-"""Seconds that they may take."""
 
 _SHOWN: Final = 110
 
@@ -65,16 +61,21 @@ def play_planted(names: Sequence[str]) -> int:
     return 1 if missed else 0
 
 
-def find(fault: Fault, most: int = MOST) -> Outcome | None:
-    """Return the first history that finds *fault*, of those that break nothing without it."""
-    until = time.monotonic() + LONGEST
+def find(fault: Fault, most: int = MOST, limit: float = LIMIT) -> Outcome | None:
+    """Return the first history that finds *fault*, of those that break nothing without it.
+
+    Args:
+        fault: What is planted.
+        most: How many histories it may take.
+        limit: Seconds of real time that each may take.
+    """
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder)
         shutil.copytree(doors.PACKAGE, package / "heksher", ignore=shutil.ignore_patterns("__pycache__"))
         fault.plant(package / "heksher")
         seed = 0
         while seed < most:
-            broken = next(iter(broken_of(seed, most - seed, stop=True, package=package, until=until)), None)
+            broken = next(iter(broken_of(seed, most - seed, stop=True, package=package, limit=limit)), None)
             if broken is None or not list(broken_of(broken.seed, 1)):
                 return broken
             seed = broken.seed + 1

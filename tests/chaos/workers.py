@@ -11,7 +11,6 @@ import resource
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -33,18 +32,20 @@ def work(arguments: Sequence[str]) -> int:
     """Play histories one by one, and print what comes of each; what a worker process does.
 
     Args:
-        arguments: The first seed, how many histories, and `stop` to stop at the first broken promise.
+        arguments: The first seed, how many histories, how many seconds each may take, and `stop` to
+            stop at the first broken promise.
     """
     from chaos.runner import play
 
-    first, count, is_to_stop = int(arguments[0]), int(arguments[1]), arguments[2:] == ["stop"]
+    first, count, limit = int(arguments[0]), int(arguments[1]), float(arguments[2])
+    is_to_stop = arguments[3:] == ["stop"]
     logging.getLogger("httpx").setLevel(logging.WARNING)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     gc.freeze()
     for seed in range(first, first + count):
         _say({"begin": seed})
         # Ends the process, whatever it does, even in C, after writing where each thread is.
-        faulthandler.dump_traceback_later(LIMIT, exit=True)
+        faulthandler.dump_traceback_later(limit, exit=True)
         outcome = play(seed)
         faulthandler.cancel_dump_traceback_later()
         if outcome.kind:
@@ -60,7 +61,7 @@ def _say(what: dict[str, object]) -> None:
 
 
 def broken_of(
-    first: int, count: int, *, stop: bool = False, package: Path | None = None, until: float = 1e18
+    first: int, count: int, *, stop: bool = False, package: Path | None = None, limit: float = LIMIT
 ) -> Iterator[Outcome]:
     """Yield the histories that broke a promise, played in another process.
 
@@ -69,44 +70,42 @@ def broken_of(
         count: How many there are.
         stop: Whether the first one is enough.
         package: A folder with the `heksher` to be played with, if not this one.
-        until: When to give up, in seconds of `time.monotonic`.
+        limit: Seconds of real time that each may take.
     """
     end = first + count
-    while first < end and time.monotonic() < until:
+    while first < end:
+        given = [str(first), str(end - first), str(limit), *(["stop"] if stop else [])]
         with tempfile.TemporaryFile("w+") as errors:
-            process = _started(first, end - first, stop=stop, package=package, errors=errors)
-            try:
-                for line in process.stdout or ():
-                    said = json.loads(line)
-                    first = said.get("begin", first)
-                    if "kind" in said:
-                        yield Outcome(said["seed"], said["kind"], said["what"])
-                        if stop:
-                            return
-                    if time.monotonic() > until:
-                        return
-            finally:
-                process.kill()
-                process.wait()
-            errors.seek(0)
+            with _started(given, package=package, errors=errors) as process:
+                try:
+                    for line in process.stdout or ():
+                        said = json.loads(line)
+                        first = said.get("begin", first)
+                        if "kind" in said:
+                            yield Outcome(said["seed"], said["kind"], said["what"])
+                            if stop:
+                                return
+                finally:
+                    if stop:
+                        process.kill()
             if not process.returncode:
                 return
-            yield Outcome(first, "freeze", f"hang, or crash: {errors.read()[-6_000:]}")
+            errors.seek(0)
+            yield Outcome(first, "freeze", f"hang, or crash: {errors.read()[:6_000]}")
             if stop:
                 return
             first += 1
 
 
 def _started(
-    first: int, count: int, *, stop: bool, package: Path | None, errors: object
+    given: Sequence[str], *, package: Path | None, errors: object
 ) -> subprocess.Popen[str]:
     path = os.pathsep.join([str(package or TESTS.parent), str(TESTS)])
-    command = [sys.executable, "-m", "chaos", "--worker", str(first), str(count)]
     return subprocess.Popen(  # noqa: S603  # this very program
-        [*command, "stop"] if stop else command,
+        [sys.executable, "-m", "chaos", "--worker", *given],
         env={**os.environ, "PYTHONPATH": path},
         cwd=package or TESTS,
         stdout=subprocess.PIPE,
-        stderr=errors,  # type: ignore[arg-type]  # a file
+        stderr=errors,  # type: ignore[call-overload]  # a file
         text=True,
     )

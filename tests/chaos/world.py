@@ -248,7 +248,10 @@ class World:
 
     def turn_weather(self) -> None:
         """Let something go wrong from now on."""
-        kind, scope = self.random.choice(KINDS), self.random.choice(SCOPES)
+        kind = self.random.choice(KINDS)
+        # Who is sent too many declarations says so, more often than others.
+        more = ["/declare"] * len(SCOPES) if kind == "busy" else []
+        scope = self.random.choice([*SCOPES, *more])
         self.weather.turn(kind, scope, self.random.choice([1.0, 1.0, 0.5, 0.1]))
 
 
