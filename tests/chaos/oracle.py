@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from chaos.model import Held, numbers
@@ -183,7 +184,7 @@ class Oracle:
         self.worked_at: float | None = None
         self.confirmed_at: float | None = None
         self.lied_at = -1e9
-        self._history: list[tuple[float, Choices]] = []
+        self._history: list[tuple[float, Choices, dict[str, Held]]] = []
         self._orders: list[list[str]] = []
         self._told: dict[str, tuple[Any, ...]] = {}
         self._young: set[str] = set()
@@ -194,7 +195,10 @@ class Oracle:
     def note(self) -> None:
         """Note what is true now, since it changes, or did."""
         world = self._world
-        self._history.append((world.clock.now, self.truth.choices()))
+        held = {
+            name: replace(one, rules=dict(one.rules)) for name, one in world.service.settings.items()
+        }
+        self._history.append((world.clock.now, self.truth.choices(), held))
         if world.service.features not in self._orders:
             self._orders.append(list(world.service.features))
 
@@ -305,8 +309,8 @@ class Oracle:
         if world.weather.lies:
             self.lied_at = now
         refused = {one.setting_name for one in status.refused_declarations}
-        states = [self.truth.choices(), *[choices for _, choices in self._history]]
-        if status.consecutive_failures:
+        states = [self.truth.choices(), *[choices for _, choices, _ in self._history]]
+        if status.consecutive_failures and len(self._orders) > 1:
             states += self._misordered()
         is_new = self.worked_at is None or now - self.lied_at <= MEMORY
         for spec, setting in list(world.settings.items()):
@@ -323,17 +327,19 @@ class Oracle:
                     raise Violation("wrong", f"{what}, not {known}")
 
     def _misordered(self) -> list[Choices]:
-        """Return what may be read besides while the order of context features cannot be had.
+        """Return what may be read besides while some requests fail, as the status says.
 
-        Rules and their order come in two answers: if one of them fails, as the status says then,
-        new rules are read in the order that was good last.
+        Rules and their order come in two answers: any rules of late may be read in any order of late.
         """
         service = self._world.service
-        order, found = service.features, []
-        for former in self._orders:
-            service.features = former
-            found.append(self.truth.choices())
-        service.features = order
+        order, settings, found = service.features, service.settings, []
+        for held in [settings, *[one for _, _, one in self._history]]:
+            for other in self._orders:
+                service.features, service.settings = other, held
+                found.append(self.truth.choices())
+        service.features, service.settings = order, settings
+        # What was computed last is what is known last.
+        self.truth.choices()
         return found
 
     def check_settled(self, status: ClientStatus, *, is_quiet: bool) -> None:
