@@ -45,7 +45,7 @@ def test_c_that_lets_no_thread_run():
 def test_hang_fails_and_is_named(tmp_path: Path, test: str, named: str) -> None:
     (tmp_path / "test_hanging.py").write_text(HANGING)
     quick = ["-o", "timeout=1", "-o", "faulthandler_timeout=3", "-p", "no:cacheprovider"]
-    command = [sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", *quick]
+    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), *quick]
 
     ended = subprocess.run(  # noqa: S603  # this very program
         [*command, f"--rootdir={tmp_path}", f"test_hanging.py::{test}"],

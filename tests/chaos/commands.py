@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from chaos import doors
-from chaos.outcome import Outcome
 from chaos.planted import FAULTS
 from chaos.workers import LIMIT, broken_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from chaos.planted import Fault
+    from chaos.outcome import Outcome
+    from chaos.planting import Fault
 
 CHUNK: Final = 50
 MOST: Final = 1000
@@ -31,7 +31,9 @@ def play_histories(arguments: Sequence[str]) -> int:
     """Play as many histories as the first argument says; the second is the first seed."""
     count = int(arguments[0]) if arguments else 1000
     first = int(arguments[1]) if len(arguments) > 1 else 0
-    chunks = [(start, min(CHUNK, first + count - start)) for start in range(first, first + count, CHUNK)]
+    chunks = [
+        (start, min(CHUNK, first + count - start)) for start in range(first, first + count, CHUNK)
+    ]
     kinds: Counter[str | None] = Counter()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for outcomes in pool.map(lambda chunk: list(broken_of(*chunk)), chunks):
@@ -71,11 +73,15 @@ def find(fault: Fault, most: int = MOST, limit: float = LIMIT) -> Outcome | None
     """
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder)
-        shutil.copytree(doors.PACKAGE, package / "heksher", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            doors.PACKAGE, package / "heksher", ignore=shutil.ignore_patterns("__pycache__")
+        )
         fault.plant(package / "heksher")
         seed = 0
         while seed < most:
-            broken = next(iter(broken_of(seed, most - seed, stop=True, package=package, limit=limit)), None)
+            broken = next(
+                iter(broken_of(seed, most - seed, stop=True, package=package, limit=limit)), None
+            )
             if broken is None or not list(broken_of(broken.seed, 1)):
                 return broken
             seed = broken.seed + 1

@@ -37,6 +37,10 @@ WAKES_WAIT: Final = False
 """Whether what wakes the updater (a declaration, a validator) waits for `Retry-After`, as issue 9, defect 4,
 wants it; to be set when that is mended."""
 
+LISTS_ARE_SPARED: Final = False
+"""Whether `Retry-After` counts in answer to a list that only the status needed (after a default changed); it
+is swallowed with the error today. To be set when that is mended."""
+
 _PARTS: Final = ("clients", "settings")
 _FROM: Final = (threading, queue, time, futures)
 _LEFT_ALONE: Final = frozenset({"local", "TYPE_CHECKING", "Empty", "Full", "TimeoutError"})
@@ -96,7 +100,9 @@ class _Shim(ModuleType):
     def __init__(self, module: ModuleType, replacements: Mapping[Any, Any]) -> None:
         super().__init__(module.__name__)
         for name, value in vars(module).items():
-            stands_in = replacements.get(value) if _is_one_of(value, frozenset(replacements)) else None
+            stands_in = (
+                replacements.get(value) if _is_one_of(value, frozenset(replacements)) else None
+            )
             setattr(self, name, value if stands_in is None else stands_in)
 
 

@@ -91,7 +91,7 @@ async def heksher_start(service: PooledService, settings: int, random: Random) -
         except StartError as raised:
             error = str(raised)
         took = loop.time() - began
-        service.starting -= 1
+        service.note_start()
         if error is None:
             await asyncio.sleep(LATER)
             lost = len(client.status.refused_declarations)
@@ -118,7 +118,7 @@ async def heksher_py_start(service: PooledService, settings: int, random: Random
             }
             answer = await http.post(f"{URL}/api/v1/settings/declare", json=body)
             lost += answer.status_code != httpx.codes.OK
-    service.starting -= 1
+    service.note_start()
     return Started(loop.time() - began, None, lost)
 
 
@@ -154,8 +154,6 @@ async def _herd(
 ) -> Herd:
     service = PooledService(Service(["user"]), costs)
     service.starting = processes
-    loop = asyncio.get_running_loop()
-    began = loop.time()
 
     async def one(number: int) -> Started:
         own = Random(number)  # noqa: S311  # to be repeated, no secret
@@ -165,8 +163,7 @@ async def _herd(
         return Started(started.took + delay, started.error, started.lost)
 
     waiting = [asyncio.ensure_future(one(number)) for number in range(processes)]
-    while service.starting and loop.time() < began + 3_600:
-        await asyncio.sleep(0.1)
+    await service.started.wait()
     posts, failures = service.posts, service.failures
     started = await asyncio.gather(*waiting)
     errors = [one.error for one in started if one.error is not None]

@@ -47,7 +47,7 @@ class Refresh:
 
     began: float
     edition: int
-    reading: object = None
+    reading: dict[str, tuple[object, ...]] | None = None
     queried: float | None = None
     last: float = 0.0
     asked: float = 0.0
@@ -128,7 +128,8 @@ class Pace:
         if self.refresh is None or not self.is_running or request.url.path.endswith("/health"):
             return
         self.refresh.sent.append((request.url.path.rpartition("/")[2], status))
-        if retry_after is not None and status in (429, 503):
+        is_spared = doors.LISTS_ARE_SPARED or not request.url.path.endswith("/settings")
+        if retry_after is not None and status in (429, 503) and is_spared:
             self.refresh.asked = max(self.refresh.asked, float(retry_after))
             if request.url.path.endswith("/declare"):
                 self.refresh.spared_until = self._clock.now + float(retry_after)
@@ -177,5 +178,7 @@ class Pace:
         last = self.refresh
         if last is None or self.is_running or last.edition != edition:
             return None
-        wasted = [one for one in last.sent if one not in (("context_features", 200), ("query", 304))]
+        wasted = [
+            one for one in last.sent if one not in (("context_features", 200), ("query", 304))
+        ]
         return f"{wasted} though nothing changed" if wasted else None

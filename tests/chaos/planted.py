@@ -7,43 +7,9 @@ says now.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
-class NotPlanted(AssertionError):  # noqa: N818  # says what happened
-    """A fault's piece of source text is not there, or more than once."""
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One thing done wrong.
-
-    Attributes:
-        name: What it is called.
-        breaks: The promise that it breaks.
-        edits: Pieces of source text, and what stands there instead.
-    """
-
-    name: str
-    breaks: str
-    edits: tuple[tuple[str, str], ...]
-
-    def plant(self, package: Path) -> None:
-        """Change the sources in *package*.
-
-        Raises:
-            NotPlanted: A piece is not there exactly once.
-        """
-        for old, new in self.edits:
-            files = [one for one in sorted(package.rglob("*.py")) if old in one.read_text()]
-            count = sum(one.read_text().count(old) for one in files)
-            if count != 1:
-                raise NotPlanted(f"{self.name}: {count} places have {old!r}, not one")
-            files[0].write_text(files[0].read_text().replace(old, new))
+from chaos.planting import Fault
 
 
 def _fault(name: str, breaks: str, *edits: tuple[str, str]) -> Fault:
@@ -71,7 +37,10 @@ FAULTS: Final = [
     _fault(
         "etag-never-sent",
         "what did not change is not fetched again",
-        ('headers = {} if etag is None else {"If-None-Match": etag}', "headers: dict[str, str] = {}"),
+        (
+            'headers = {} if etag is None else {"If-None-Match": etag}',
+            "headers: dict[str, str] = {}",
+        ),
     ),
     _fault(
         "unasked-304-is-good",
@@ -79,8 +48,7 @@ FAULTS: Final = [
         (
             'raise unexpected(request, response, "nothing was fetched before")\n'
             '            self.etags[batch.query] = request.headers["If-None-Match"]',
-            "pass\n"
-            '            self.etags[batch.query] = response.headers.get("etag", "")',
+            'pass\n            self.etags[batch.query] = response.headers.get("etag", "")',
         ),
     ),
     _fault(
@@ -106,7 +74,10 @@ FAULTS: Final = [
     _fault(
         "backoff-forgotten",
         "failures are retried soon, then less and less often",
-        ("    if failures == 0:\n        return update_interval", "    if True:\n        return update_interval"),
+        (
+            "    if failures == 0:\n        return update_interval",
+            "    if True:\n        return update_interval",
+        ),
     ),
     _fault(
         "backoff-does-not-grow",
@@ -121,12 +92,18 @@ FAULTS: Final = [
     _fault(
         "interval-without-jitter",
         "processes that start together drift apart",
-        ("return update_interval * randomness.uniform(1 - JITTER, 1 + JITTER)", "return update_interval"),
+        (
+            "return update_interval * randomness.uniform(1 - JITTER, 1 + JITTER)",
+            "return update_interval",
+        ),
     ),
     _fault(
         "retry-after-ignored",
         "a service that asks to be left alone is",
-        ("    if not asked_for:\n        return delay", "    if asked_for >= 0:\n        return delay"),
+        (
+            "    if not asked_for:\n        return delay",
+            "    if asked_for >= 0:\n        return delay",
+        ),
     ),
     _fault(
         "retry-after-to-declarations-ignored",
@@ -184,8 +161,10 @@ FAULTS: Final = [
     _fault(
         "later-rule-loses",
         "the rule with the latest context feature wins",
-        ("sorted(tiers, key=lambda tier: sum(map(bit_of, tier.positions)), reverse=True)",
-         "sorted(tiers, key=lambda tier: len(tier.positions), reverse=True)"),
+        (
+            "sorted(tiers, key=lambda tier: sum(map(bit_of, tier.positions)), reverse=True)",
+            "sorted(tiers, key=lambda tier: len(tier.positions), reverse=True)",
+        ),
     ),
     _fault(
         "age-from-the-end",
@@ -221,12 +200,18 @@ FAULTS: Final = [
     _fault(
         "no-limit-on-requests",
         "a whole request has a limit (asynchronous)",
-        ("async with asyncio.timeout(self._endpoint.deadline):", "async with asyncio.timeout(None):"),
+        (
+            "async with asyncio.timeout(self._endpoint.deadline):",
+            "async with asyncio.timeout(None):",
+        ),
     ),
     _fault(
         "no-limit-on-requests-in-threads",
         "a whole request has a limit (threaded)",
-        ("answer = exchange.answer(min(bound, _left(due)))", "answer = exchange.answer(_left(due))"),
+        (
+            "answer = exchange.answer(min(bound, _left(due)))",
+            "answer = exchange.answer(_left(due))",
+        ),
     ),
     _fault(
         "parents-connections-kept",
@@ -264,7 +249,10 @@ FAULTS: Final = [
     _fault(
         "snapshot-not-used",
         "a client starts from a snapshot while the service is away",
-        ("        snapshot = self._last_good.load(self.session, self._registry)", "        snapshot = None"),
+        (
+            "        snapshot = self._last_good.load(self.session, self._registry)",
+            "        snapshot = None",
+        ),
     ),
     _fault(
         "never-declared-again",
@@ -291,12 +279,18 @@ FAULTS: Final = [
     _fault(
         "every-failure-in-the-log",
         "a row of failures is two log records",
-        ("    if failures == 1:\n        logger.warning(\"the settings could", "    if failures:\n        logger.warning(\"the settings could"),
+        (
+            '    if failures == 1:\n        logger.warning("the settings could',
+            '    if failures:\n        logger.warning("the settings could',
+        ),
     ),
     _fault(
         "listener-fails-the-update",
         "a callback that raises harms nothing else",
-        ("        report_callback(what, error)\n\n\ndef refuse_coroutine", "        raise\n\n\ndef refuse_coroutine"),
+        (
+            "        report_callback(what, error)\n\n\ndef refuse_coroutine",
+            "        raise\n\n\ndef refuse_coroutine",
+        ),
     ),
     _fault(
         "change-not-told",
@@ -332,7 +326,10 @@ FAULTS: Final = [
     _fault(
         "tasks-left",
         "nothing is left behind by a closed client",
-        ("        for task in tasks:\n            task.cancel()\n        return tasks", "        return set()"),
+        (
+            "        for task in tasks:\n            task.cancel()\n        return tasks",
+            "        return set()",
+        ),
     ),
     _fault(
         "reload-waits-for-ever",
@@ -347,7 +344,10 @@ FAULTS: Final = [
     _fault(
         "changes-wait-for-ever",
         "iterators end when the client is closed",
-        ("        self._changes.close()\n        self._driver.abort()", "        self._driver.abort()"),
+        (
+            "        self._changes.close()\n        self._driver.abort()",
+            "        self._driver.abort()",
+        ),
     ),
     _fault(
         "loop-without-end",

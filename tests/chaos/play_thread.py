@@ -19,6 +19,7 @@ from chaos.world import SETTLED
 from heksher import ClientClosed, ServiceError, ThreadHeksherClient
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from chaos.scheduler import Scheduler
@@ -115,7 +116,11 @@ class _Play(Program):
         self.begin_receiving()
         client.on_change(self._listener)
         changes = client.changes()
-        self.scheduler.spawn("a consumer", lambda: [self.receive(one) for one in changes])
+        self.scheduler.spawn("a consumer", lambda: self._consume(changes))
+
+    def _consume(self, changes: Iterator[frozenset[Any]]) -> None:
+        for changed in changes:
+            self.receive(changed)
 
     def _listener(self, changed: Any) -> None:
         self.world.oracle.told_of_change(changed)

@@ -143,7 +143,8 @@ class PooledService:
         service: As given.
         posts: How many declarations it was sent.
         failures: How many requests it answered with a 500.
-        starting: How many of its clients have yet to start; counted down by those.
+        starting: How many of its clients have yet to start.
+        started: Set when all have, or gave up.
     """
 
     def __init__(self, service: Service, costs: Costs | None = None) -> None:
@@ -151,6 +152,7 @@ class PooledService:
         self.posts = 0
         self.failures = 0
         self.starting = 0
+        self.started = asyncio.Event()
         self._costs = costs or Costs()
         self._pool = Pool(CONNECTIONS)
         self._processor = _Processor()
@@ -170,6 +172,12 @@ class PooledService:
                 return self.service.answer(method, path, query, body, etag)
         except GaveUp:
             return self._failed()
+
+    def note_start(self) -> None:
+        """Note that one of the clients has started, or given up."""
+        self.starting -= 1
+        if not self.starting:
+            self.started.set()
 
     def _failed(self) -> Reply:
         self.failures += 1

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from chaos import doors
 from chaos.commands import find
-from chaos.planted import FAULTS, Fault, NotPlanted
+from chaos.planted import FAULTS
+from chaos.planting import Fault, NotPlanted
 from chaos.runner import play
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HISTORIES = range(150)
 PARTS = 10

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from chaos.outcome import Outcome
 
@@ -98,7 +98,7 @@ def broken_of(
 
 
 def _started(
-    given: Sequence[str], *, package: Path | None, errors: object
+    given: Sequence[str], *, package: Path | None, errors: IO[str]
 ) -> subprocess.Popen[str]:
     path = os.pathsep.join([str(package or TESTS.parent), str(TESTS)])
     return subprocess.Popen(  # noqa: S603  # this very program
@@ -106,6 +106,6 @@ def _started(
         env={**os.environ, "PYTHONPATH": path},
         cwd=package or TESTS,
         stdout=subprocess.PIPE,
-        stderr=errors,  # type: ignore[call-overload]  # a file
+        stderr=errors,
         text=True,
     )

@@ -6,7 +6,6 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from chaos import doors
-from chaos.clock import Clock
 from chaos.model import Held, Service, numbers
 from chaos.oracle import Oracle
 from chaos.pace import INTERVAL, Pace
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
+    from chaos.clock import Clock
     from heksher import Setting
 
 __all__ = ["INTERVAL", "Records", "World"]
@@ -235,7 +235,7 @@ class World:
         self._declare_for_another(self.random.choice(OTHERS), "int", ["environment", "user"])
 
     def _declare_for_another(self, short: str, kind: str, features: list[str]) -> None:
-        body = {
+        body: dict[str, Any] = {
             "name": padded(short),
             "type": kind,
             "default_value": 50 if kind == "int" else "fifty",
