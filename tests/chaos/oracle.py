@@ -27,6 +27,7 @@ class _Past(NamedTuple):
     choices: Choices
     held: dict[str, Held]
     order: tuple[str, ...]
+    known_as: tuple[int, str]
 
 
 class Oracle:
@@ -56,12 +57,15 @@ class Oracle:
     def note(self) -> None:
         """Note what is true now, since it changes, or did."""
         world = self._world
+        known_as = (world.service.edition, str(world.tracked))
+        if self._history and self._history[-1].known_as == known_as:
+            return
         held = {
             name: replace(one, rules=dict(one.rules))
             for name, one in world.service.settings.items()
         }
         order = tuple(world.service.features)
-        self._history.append(_Past(world.clock.now, self.truth.choices(), held, order))
+        self._history.append(_Past(world.clock.now, self.truth.choices(), held, order, known_as))
 
     def forgotten(self, held: Held) -> None:
         """Note that the service forgets a setting: what was sure about it is not any more."""
@@ -114,13 +118,13 @@ class Oracle:
         if world.weather.lies:
             self.lied_at = now
         if now - self.lied_at > MEMORY:
-            self._prune(refresh.began)
+            self.prune(refresh.began)
 
     def failed(self) -> None:
         """Note that an update failed, as `on_update_error` is called."""
         self._world.pace.ended(well=False)
 
-    def _prune(self, began: float) -> None:
+    def prune(self, began: float) -> None:
         """Forget what was true no more when the last good update began."""
         kept = [
             one
@@ -188,12 +192,13 @@ class Oracle:
     def _misordered(self) -> list[Choices]:
         """Return what may be read besides while some requests fail, as the status says.
 
-        Rules and their order come in two answers: any rules of late may be read in any order of late.
+        Rules and their order come in two answers: any rules of late may be read in any order of late,
+        and by what is tracked now.
         """
         service = self._world.service
         order, settings, found = service.features, service.settings, []
         orders = {tuple(order), *[one.order for one in self._history]}
-        for held in [settings, *[one.held for one in self._history]] if len(orders) > 1 else ():
+        for held in [settings, *[one.held for one in self._history]]:
             for other in orders:
                 service.features, service.settings = list(other), held
                 found.append(self.truth.choices())
@@ -217,13 +222,7 @@ class Oracle:
         reading = self.reading()
         if status.consecutive_failures or status.age is None or status.age > SETTLED:
             raise Violation("freeze", f"nothing is updated: {_said(status)}")
-        choices = self.truth.choices()
-        for spec in world.settings:
-            for place, value in enumerate(reading[spec.name]):
-                known = choices[spec.name, place]
-                if not _is_in(value, known):
-                    what = f"{spec.short} {spec.part_of(CONTEXTS[place])} is {value!r}"
-                    raise Violation("freeze", f"{what}, not {known}: {_said(status)}")
+        self.check_values(_said(status))
         self._check_each_rule()
         self._check_told(reading)
         self._check_defaults()
@@ -239,6 +238,20 @@ class Oracle:
                 self.truth.settled(spec)
         self._history = []
         self.note()
+
+    def check_values(self, said: str = "") -> None:
+        """Check that all that is read is what the service holds now.
+
+        Raises:
+            Violation: It is not.
+        """
+        choices = self.truth.choices()
+        for spec, setting in self._world.settings.items():
+            for place, value in enumerate(spec.reading(setting)):
+                known = choices[spec.name, place]
+                if not _is_in(value, known):
+                    what = f"{spec.short} {spec.part_of(CONTEXTS[place])} is {value!r}"
+                    raise Violation("freeze", f"{what}, not {known}: {said}")
 
     def _check_each_rule(self) -> None:
         """Check each rule in the context that it is for, also where no other context has it."""

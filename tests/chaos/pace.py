@@ -39,7 +39,7 @@ class Refresh:
         last: When its last request arrived.
         asked: Seconds for which the service asked to be left alone.
         spared_until: Until when it asked to be sent no declarations.
-        unwanted: How many it was sent all the same.
+        unwanted: How many it was sent all the same since it asked.
         sent: Path and status of each answer.
         reading: What was read when it began.
         edition: What the service was when it began.
@@ -118,8 +118,7 @@ class Pace:
         return False
 
     def _check_declaration(self, refresh: Refresh, now: float) -> None:
-        if now < refresh.spared_until - _SLACK:
-            refresh.unwanted += 1
+        refresh.unwanted = refresh.unwanted + 1 if now < refresh.spared_until - _SLACK else 0
         if refresh.unwanted > _UNDER_WAY:
             self.wrong.append("declarations are sent to a service that asked for none")
 

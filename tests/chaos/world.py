@@ -126,11 +126,17 @@ class World:
 
     # What changes on the service.
 
-    def populate(self) -> None:
-        """Have the service hold something when the history begins."""
+    def populate(self, *, likely: float = 0.5) -> None:
+        """Have the service hold something when the history begins.
+
+        Args:
+            likely: How likely a setting has the default there that it has here.
+        """
         for spec in list(self.settings):
             if self.random.random() < 0.6:
-                self._declare_for_another(spec.former or spec.short, spec.type, list(spec.features))
+                default = spec.default if self.random.random() < likely else None
+                short, features = spec.former or spec.short, list(spec.features)
+                self._declare_for_another(short, spec.type, features, default)
         for _ in range(self.random.randint(0, 12)):
             if self.service.settings:
                 self.add_rule(self.random.choice(sorted(self.service.settings)))
@@ -234,11 +240,14 @@ class World:
         """Have another program declare something: new to the service, or a former name."""
         self._declare_for_another(self.random.choice(OTHERS), "int", ["environment", "user"])
 
-    def _declare_for_another(self, short: str, kind: str, features: list[str]) -> None:
+    def _declare_for_another(
+        self, short: str, kind: str, features: list[str], default: Any = None
+    ) -> None:
+        fifty = 50 if kind == "int" else "fifty"
         body: dict[str, Any] = {
             "name": padded(short),
             "type": kind,
-            "default_value": 50 if kind == "int" else "fifty",
+            "default_value": fifty if default is None else default,
             "version": "1.0",
             "configurable_features": features,
             "metadata": {},
