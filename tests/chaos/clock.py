@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from contextlib import contextmanager
-from threading import Event
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-_MODULES = ("flows", "upkeep", "last_good", "thread_client", "thread_driver")
+    from collections.abc import Callable
 
 
 class Clock:
@@ -24,60 +20,58 @@ class Clock:
     def monotonic(self) -> float:
         return self.now
 
+    def time(self) -> float:
+        return 1.7e9 + self.now
+
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
 
 
-class VirtualEvent(Event):
-    """An event for which waiting moves the clock at once."""
-
-    def __init__(self, clock: Clock) -> None:
-        super().__init__()
-        self._clock = clock
-
-    def wait(self, timeout: float | None = None) -> bool:
-        assert timeout is not None
-        self._clock.pass_time(timeout)
-        return self.is_set()
-
-
 class _Selector(selectors.DefaultSelector):
-    """Where a real selector would wait, the clock moves."""
+    """Where a real selector would wait, others run, or the clock moves."""
 
-    clock: Clock
+    wait: Callable[[Callable[[], bool], float | None], object]
 
     def select(self, timeout: float | None = None) -> list[Any]:
         ready = super().select(0)
-        if not ready and timeout:
-            self.clock.pass_time(timeout)
-        elif not ready and timeout is None:
-            raise RuntimeError("everything waits for what never comes")
-        return ready
+        if ready or timeout == 0:
+            return ready
+        self.wait(lambda: bool(super(_Selector, self).select(0)), timeout)
+        return super().select(0)
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop that lives in virtual time."""
+    """An event loop that lives in virtual time.
 
-    def __init__(self, clock: Clock) -> None:
+    Args:
+        clock: Tells the time.
+        wait: Called as `wait(is_ready, timeout)` where the loop has nothing to do; moves the clock.
+            By default nothing else runs, so it jumps.
+    """
+
+    def __init__(
+        self, clock: Clock, wait: Callable[[Callable[[], bool], float | None], object] | None = None
+    ) -> None:
         selector = _Selector()
-        selector.clock = clock
+        selector.wait = wait or self._jump
         super().__init__(selector)
-        self._clock = clock
+        self._virtual = clock
+
+    def _jump(self, _is_ready: Callable[[], bool], timeout: float | None) -> None:
+        if timeout is None:
+            raise RuntimeError("everything waits for what never comes")
+        self._virtual.pass_time(timeout)
 
     def time(self) -> float:
-        return self._clock.now
+        return self._virtual.now
 
-
-@contextmanager
-def virtual_time(clock: Clock) -> Iterator[None]:
-    """Have heksher's clients tell the time by *clock*."""
-    patches = [
-        mock.patch(f"heksher.clients.{name}.monotonic", clock.monotonic) for name in _MODULES
-    ]
-    for patch in patches:
-        patch.start()
-    try:
-        yield
-    finally:
-        for patch in patches:
-            patch.stop()
+    def run_in_executor(  # type: ignore[override]  # of any function
+        self, executor: Any, func: Any, *args: Any
+    ) -> Any:
+        """Run *func* here: what a thread of the real world does takes no virtual time."""
+        done: Future[Any] = Future()
+        try:
+            done.set_result(func(*args))
+        except Exception as error:  # noqa: BLE001  # whoever awaits it is told
+            done.set_exception(error)
+        return asyncio.wrap_future(done, loop=self)

@@ -11,8 +11,6 @@ from urllib.parse import parse_qs
 Reply = tuple[int, Any, dict[str, str]]
 """Status, body (JSON, or text), headers."""
 
-TYPES: dict[str, type] = {"int": int, "str": str}
-
 
 @dataclass
 class Held:
@@ -50,6 +48,8 @@ class Service:
         self.features = features
         self.settings: dict[str, Held] = {}
         self.rule_ids = 0
+        self.edition = 0
+        """Another number whenever what it holds may have changed."""
 
     def find(self, name: str) -> Held | None:
         held = self.settings.get(name)
@@ -61,9 +61,11 @@ class Service:
             if others == conditions:
                 del held.rules[rule_id]
         self.rule_ids += 1
+        self.edition += 1
         held.rules[self.rule_ids] = (conditions, value)
 
     def rename(self, name: str, new: str, version: str) -> None:
+        self.edition += 1
         held = self.settings.pop(name)
         held.aliases = [one for one in [*held.aliases, name] if one != new]
         held.name, held.version = new, version
@@ -107,6 +109,7 @@ class Service:
         return {"default_value": held.default, "rules": rules}
 
     def declare(self, body: dict[str, Any]) -> Reply:
+        self.edition += 1
         alias = body["alias"]
         if alias and self.find(alias) is None:
             return 404, {"detail": f"alias {alias} does not exist"}, {}

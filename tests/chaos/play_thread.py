@@ -1,105 +1,131 @@
-"""A history played by the threaded client, step by step, with snapshots, restarts and forks."""
+"""A history played by the threaded client, with threads of the program's, restarts and forks."""
 
 from __future__ import annotations
 
 import os
-import tempfile
-import threading
 import weakref
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from chaos.clock import VirtualEvent, virtual_time
-from chaos.weather import GREATEST, ThreadWay
-from chaos.world import FRESH, INTERVAL, SETTLED, Violation
-from heksher import ServiceError, ThreadHeksherClient
-from heksher.settings.registry import Registry
-from heksher.settings.state import Source
+from chaos import doors
+from chaos.pace import INTERVAL
+from chaos.program import Program
+from chaos.transports import ThreadWay
+from chaos.violation import Violation
+from chaos.weather import REQUEST_TIMEOUT
+from chaos.world import SETTLED
+from heksher import ClientClosed, ServiceError, ThreadHeksherClient
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from chaos.scheduler import Scheduler
     from chaos.world import World
 
-URL = "http://service.example"
+_START: float = 30.0 + 1
+_CLOSE: float = 5.0 + 1
 
 
 class _Client(ThreadHeksherClient):
-    """A client whose thread is the history: it refreshes when the clock says that it is due."""
-
-    def __init__(self, world: World, http: httpx.Client, path: Path) -> None:
-        super().__init__(
-            URL,
-            INTERVAL,
-            ["environment", "user"],
-            http_client_args={"trust_env": False},
-            registry=world.registry,
-            max_response_bytes=GREATEST,
-            snapshot_path=path,
-        )
-        # Not as an argument: with connections of the caller's, no forked child goes on.
-        self._endpoint.http_client_args["transport"] = http._transport
-        self._upkeep.session.randomness.seed(world.random.random())
-        self._driver._closed = VirtualEvent(world.clock)
-        self.world = world
+    world: World
 
     def on_update_ok(self) -> None:
-        self.world.told()
+        self.world.oracle.worked()
 
-    def _start_thread(self) -> None:
-        """Start none: `run_until` refreshes."""
-
-    def run_until(self, end: float) -> None:
-        """Do what the thread would do until the clock shows *end*."""
-        clock = self.world.clock
-        while (left := self._upkeep.seconds_left()) <= end - clock.now:
-            clock.pass_time(max(0.0, left))
-            self._refresh(thorough=False)
-        clock.now = max(clock.now, end)
-
-    def reload(self) -> None:
-        """Do as the thread would if a call of `reload` were waiting."""
-        error = self._refresh(thorough=True)
-        if error is not None:
-            raise error
+    def on_update_error(self, exc: Exception) -> None:
+        self.world.oracle.failed()
 
 
-def play(world: World) -> None:
+def play(world: World, scheduler: Scheduler, folder: Path) -> None:
     """Play a history to its end.
 
     Raises:
         Violation: A promise was broken.
     """
-    with virtual_time(world.clock), tempfile.TemporaryDirectory() as folder:
-        _Play(world, Path(folder) / "snapshot").run()
-        if sorted(os.listdir(folder)) not in ([], ["snapshot"]):
-            raise Violation("leak", f"files: {os.listdir(folder)}")
+    _Play(world, scheduler, folder).run()
 
 
-class _Play:
-    def __init__(self, world: World, path: Path) -> None:
-        self.world = world
+class _Play(Program):
+    def __init__(self, world: World, scheduler: Scheduler, folder: Path) -> None:
+        super().__init__(world, scheduler, folder / "snapshot")
         self.random = world.random
-        self.path = path
-        self.transport = ThreadWay(world.weather, world.clock.pass_time)
+        transport = ThreadWay(world.wire, scheduler.sleep)
+        self.http = httpx.Client(transport=transport, trust_env=False, timeout=REQUEST_TIMEOUT)
 
     def run(self) -> None:
         world = self.world
-        for _ in range(self.random.randint(0, 4)):
-            world.recreate("")
-            world.change()
-        with httpx.Client(transport=self.transport, trust_env=False) as http:
-            client = _Client(world, http, self.path)
-            client.set_as_main()
+        world.populate()
+        with self.http:
+            client = self._started()
             for _ in range(self.random.randint(1, 4)):
-                self._trouble(client)
-                if self.random.random() < 0.2:
-                    client = self._restart(client, http)
-                self._recover(client)
+                client = self._episode(client)
             if self.random.random() < 0.1:
                 self._fork(client)
-            self._close(client)
+            self._end(client)
+        self.check_folder()
+
+    def _episode(self, client: _Client) -> _Client:
+        self.races.is_on = self.has_races
+        self._trouble(client)
+        if self.random.random() < 0.2:
+            client = self._restart(client)
+        self._recover(client)
+        return client
+
+    def _make(self) -> _Client:
+        client = _Client(**self.arguments(self.http))
+        client.world = self.world
+        self.prepare(client)
+        return client
+
+    def _start(self, client: _Client) -> None:
+        began = self.world.clock.now
+        try:
+            client.set_as_main()
+        finally:
+            if self.world.clock.now > began + _START:
+                raise Violation("freeze", f"a start took {self.world.clock.now - began} s")
+
+    def _started(self) -> _Client:
+        """Start a client; now and then, under a fault first."""
+        world = self.world
+        if self.random.random() < 0.3:
+            world.turn_weather()
+            client = self._make()
+            try:
+                self._start(client)
+            except ServiceError:
+                world.oracle.check_reads(client.status)
+                self._close(client)
+                world.oracle.restarted()
+            else:
+                self._listen(client)
+                return client
+            finally:
+                world.weather.clear()
+        client = self._make()
+        self._start(client)
+        self._listen(client)
+        return client
+
+    def _listen(self, client: _Client) -> None:
+        self.world.oracle.begin_telling()
+        self.begin_receiving()
+        client.on_change(self._listener)
+        changes = client.changes()
+        self.scheduler.spawn("a consumer", lambda: self._consume(changes))
+
+    def _consume(self, changes: Iterator[frozenset[Any]]) -> None:
+        for changed in changes:
+            self.receive(changed)
+
+    def _listener(self, changed: Any) -> None:
+        self.world.oracle.told_of_change(changed)
+        if self.random.random() < 0.1:
+            raise ValueError("a listener of the program's")
 
     def _trouble(self, client: _Client) -> None:
         world = self.world
@@ -108,55 +134,76 @@ class _Play:
         for _ in range(self.random.randint(1, 5)):
             if self.random.random() < 0.6:
                 world.change()
-            client.run_until(world.clock.now + self.random.uniform(0.1, 3) * INTERVAL)
-            world.check_reads(client.status)
-            world.check_signs(client.status)
+            self.scheduler.sleep(self.random.uniform(0.1, 3) * INTERVAL)
+            world.oracle.check(client.status)
+            self.check_file()
             self._interfere(client)
         if world.weather.is_total and world.clock.now - began > 4 * INTERVAL:
-            world.check_outage(client.status)
+            world.oracle.check_outage(client.status)
 
     def _interfere(self, client: _Client) -> None:
         chance = self.random.random()
         if chance < 0.15:
-            with suppress(ServiceError):
-                client.reload()
-        elif chance < 0.2 and FRESH not in self.world.settings:
-            self.world.settings[FRESH] = FRESH.declare(self.world.registry)
+            self._reload(client)
+        elif chance < 0.2:
+            self.world.declare_more()
         elif chance < 0.25:
             with suppress(ServiceError):
                 client.ping()
+        elif chance < 0.3:
+            self.scheduler.spawn("a reloader", lambda: self._reload(client))
+
+    def _reload(self, client: _Client) -> None:
+        self.world.pace.reload()
+        with suppress(ServiceError, ClientClosed):
+            client.reload()
+        # Calls during an update share the next one, which begins at once.
+        self.world.pace.reload()
 
     def _recover(self, client: _Client) -> None:
         world = self.world
         world.weather.clear()
-        client.run_until(world.clock.now + SETTLED)
-        if client.status.refused_declarations:
+        self.scheduler.sleep(SETTLED)
+        self.races.is_on = False
+        # What the other threads did last is to be settled, too.
+        self.scheduler.sleep(SETTLED if self.has_races else 0)
+        is_quiet = not client.status.refused_declarations
+        if not is_quiet:
             # That is told in the status, and tried again at every tenth refresh, or now.
-            client.reload()
-        world.check_settled(client.status)
-        world.check_signs(client.status)
+            self._reload(client)
+        # The consumer takes what it is given.
+        self.scheduler.sleep(0.001)
+        world.oracle.check_settled(client.status, is_quiet=is_quiet)
+        world.oracle.check(client.status)
+        self.check_received()
+        self.check_file()
         world.records.forget()
 
-    def _restart(self, client: _Client, http: httpx.Client) -> _Client:
+    def _restart(self, client: _Client) -> _Client:
         """End the program and start it anew, in whatever weather it is."""
         world = self.world
         self._close(client)
-        world.registry = Registry()
-        world.settings = {spec: spec.declare(world.registry) for spec in world.settings}
+        world.declare_again()
         world.records.forget()
-        client = _Client(world, http, self.path)
+        world.oracle.restarted()
+        client = self._make()
         try:
-            client.set_as_main()
+            self._start(client)
         except ServiceError as error:
-            raise Violation(
-                "wrong", f"there is a snapshot, and it was not used: {error}"
-            ) from error
-        world.check_reads(client.status)
+            if self.keeps:
+                raise Violation("wrong", f"the snapshot was not used: {error}") from error
+            self._close(client)
+            world.oracle.restarted()
+            world.weather.clear()
+            client = self._make()
+            self._start(client)
+        self._listen(client)
         status = client.status
-        if status.source is Source.SNAPSHOT:
-            said = [one for one in world.records.messages if "using a snapshot" in one]
+        world.oracle.check_reads(status)
+        if str(status.source) == "snapshot":
+            said = [one for one in world.records.messages if doors.says_snapshot(one)]
             if len(said) != 1 or status.age is None or not status.consecutive_failures:
-                raise Violation("freeze", f"nothing tells of the snapshot: {status} {said}")
+                raise Violation("freeze", f"nothing tells of the snapshot: {said}")
         return client
 
     def _fork(self, client: _Client) -> None:
@@ -169,20 +216,40 @@ class _Play:
                 raise Violation("freeze", "a forked child is not updated")
             return
         try:
+            self.scheduler.in_child()
             world.records.forget()
-            world.check_reads(client.status)
-            said = [one for one in world.records.messages if "updated again from now on" in one]
-            client.run_until(world.clock.now + 1)
-            world.check_settled(client.status)
+            world.pace.restarted()
+            world.oracle.check_reads(client.status)
+            said = [one for one in world.records.messages if doors.says_forked(one)]
+            self.scheduler.sleep(INTERVAL)
+            world.oracle.check_settled(client.status, is_quiet=False)
             os._exit(0 if len(said) == 1 else 1)
         finally:
             os._exit(2)
 
+    def _end(self, client: _Client) -> None:
+        """Close the client, at times while it is busy, from another thread."""
+        if self.has_races and self.random.random() < 0.5:
+            self.races.is_on = True
+            self._reload(client)
+            self.races.is_on = False
+        if self.random.random() < 0.3:
+            self.world.turn_weather()
+            self.scheduler.spawn("a reloader", lambda: self._reload(client))
+            self.scheduler.sleep(self.random.choice([0.0, 0.005, 0.01, 0.015, 1.0]))
+        self._close(client)
+
     def _close(self, client: _Client) -> None:
+        began = self.world.clock.now
         client.close()
-        if self.world.weather.streams:
-            raise Violation("leak", f"open answers: {self.world.weather.streams}")
-        requests = [one for one in threading.enumerate() if one.name == "heksher-request"]
-        if requests or self.world.registry.main is not None:
-            raise Violation("leak", f"{requests}, or the client is still the main one")
+        if self.world.clock.now > began + _CLOSE:
+            raise Violation("freeze", f"closing took {self.world.clock.now - began} s")
+        # What hangs ends by itself, in its time.
+        self.scheduler.sleep(2 * REQUEST_TIMEOUT)
+        if self.world.wire.streams or self.scheduler.others():
+            left = f"{self.world.wire.streams} open answers, threads {self.scheduler.others()}"
+            raise Violation("leak", f"{left} of a closed client")
+        if doors.has_main(self.world.registry):
+            raise Violation("leak", "the client is still the main one")
         self.world.dead.append(weakref.ref(client))
+        self.client = None

@@ -4,86 +4,94 @@ from __future__ import annotations
 
 import gc
 import logging
-import multiprocessing
-import threading
+import sys
+import tempfile
+import time
 import traceback
-from collections import Counter
-from dataclasses import dataclass
+from contextlib import contextmanager
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
-from chaos import play_async, play_thread
-from chaos.world import Violation, World
+from chaos import doors, play_async, play_fork, play_thread
+from chaos.clock import Clock
+from chaos.outcome import Outcome
+from chaos.primitives import Primitives
+from chaos.scheduler import Hang, Scheduler
+from chaos.violation import Violation
+from chaos.world import Records, World
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
-KINDS = ("freeze", "wrong", "leak")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one history: nothing, or the promise that it broke."""
-
-    seed: int
-    kind: str | None = None
-    what: str = ""
+_FORKS: Final = 25
+"""Of so many histories, one is on real sockets, and forks."""
 
 
 def play(seed: int) -> Outcome:
     """Play the history of *seed*."""
-    world = World(Random(seed))  # noqa: S311  # to be repeated, no secret
+    before = sys.gettrace()
+    try:
+        _play(seed)
+    except Violation as violation:
+        return Outcome(seed, violation.kind, str(violation))
+    except Hang as hang:
+        return Outcome(seed, "freeze", f"hang: {hang}")
+    except Exception:  # noqa: BLE001  # whatever gets out of a client is a broken promise, too
+        return Outcome(seed, "wrong", traceback.format_exc())
+    finally:
+        sys.settrace(before)
+    return Outcome(seed)
+
+
+def _play(seed: int) -> None:
+    world: Any = None
+    random = Random(seed)  # noqa: S311  # to be repeated, no secret
+    if seed % _FORKS == _FORKS - 1:
+        with _listening(Records()):
+            play_fork.play(random)
+        return
+    scheduler = Scheduler(clock := Clock(), Random(seed + 0.5))  # noqa: S311
+    replacements = {
+        **Primitives(scheduler).replacements(),
+        time.monotonic: clock.monotonic,
+        time.perf_counter: clock.monotonic,
+        time.time: clock.time,
+        time.sleep: scheduler.sleep,
+    }
+    try:
+        with doors.replaced(replacements), tempfile.TemporaryDirectory() as folder:
+            world = World(random, clock)
+            with _listening(world.records):
+                player = play_thread if seed % 3 == 0 else play_async
+                player.play(world, scheduler, Path(folder))
+    finally:
+        scheduler.end()
+    if seed % 20 == 0:
+        _check_collected(world)
+
+
+@contextmanager
+def _listening(records: logging.Handler) -> Iterator[None]:
     logger = logging.getLogger("heksher")
     level, propagates = logger.level, logger.propagate
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    logger.addHandler(world.records)
-    threads = threading.active_count()
+    logger.addHandler(records)
     try:
-        player = play_thread if seed % 3 == 0 else play_async
-        player.play(world)
-        if threading.active_count() > threads:
-            raise Violation("leak", f"threads: {threading.enumerate()}")
-        if seed % 20 == 0:
-            play_async.check_collected(world)
-    except Violation as violation:
-        return Outcome(seed, violation.kind, str(violation))
-    except Exception:  # noqa: BLE001  # whatever gets out of a client is a broken promise, too
-        return Outcome(seed, "wrong", traceback.format_exc())
+        yield
     finally:
-        logger.removeHandler(world.records)
+        logger.removeHandler(records)
         logger.setLevel(level)
         logger.propagate = propagates
-    return Outcome(seed)
 
 
-def _play_many(seeds: Sequence[int]) -> list[Outcome]:
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    gc.freeze()
-    return [outcome for outcome in map(play, seeds) if outcome.kind]
+def _check_collected(world: World) -> None:
+    """Check that the clients of a history that ended are gone.
 
-
-def play_all(count: int, first: int) -> list[Outcome]:
-    """Play *count* histories from the seed *first* on; return those that broke a promise."""
-    chunk = 50
-    seeds = range(first, first + count)
-    parts = [seeds[start : start + chunk] for start in range(0, count, chunk)]
-    broken: list[Outcome] = []
-    with multiprocessing.get_context("spawn").Pool() as pool:
-        for outcomes in pool.imap_unordered(_play_many, parts):
-            for outcome in outcomes:
-                print(f"seed {outcome.seed}: {outcome.what}", flush=True)  # noqa: T201  # a command
-            broken += outcomes
-    return broken
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Play as many histories as the first argument says; the second is the first seed."""
-    count = int(arguments[0]) if arguments else 1000
-    first = int(arguments[1]) if len(arguments) > 1 else 0
-    kinds = Counter(outcome.kind for outcome in play_all(count, first))
-    print(  # noqa: T201  # a command
-        f"schedules {count}, silent freezes {kinds['freeze']}, wrong values {kinds['wrong']},"
-        f" leaks {kinds['leak']}"
-    )
-    return 1 if kinds else 0
+    Raises:
+        Violation: One is not.
+    """
+    gc.collect()
+    if any(one() is not None for one in world.dead):
+        raise Violation("leak", "a closed client is not collected")

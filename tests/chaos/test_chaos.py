@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
+from chaos import doors
+from chaos.commands import find
+from chaos.planted import FAULTS
+from chaos.planting import Fault, NotPlanted
 from chaos.runner import play
-from heksher.clients import thread_client
-from heksher.clients.async_client import AsyncHeksherClient
-from heksher.clients.query_flow import Querying
-from heksher.clients.reporting import logger
-from heksher.clients.upkeep import Upkeep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
-    import httpx
-
-    from heksher.clients.effects import Flow, Request
-    from heksher.clients.querying import Batch
-
-HISTORIES = range(100)
-FOR_MUTANTS = range(30)
+HISTORIES = range(150)
+PARTS = 10
+QUICKLY_FOUND = {"half-a-refresh-published", "age-of-a-failure", "backoff-without-jitter"}
 
 
 @pytest.fixture(autouse=True)
@@ -31,60 +27,60 @@ def quiet() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
-@pytest.mark.parametrize("part", range(10))
+@pytest.mark.parametrize("part", range(PARTS))
 def test_no_history_freezes_misreads_or_leaks(part: int) -> None:
-    broken = [outcome for seed in HISTORIES[part::10] if (outcome := play(seed)).kind]
+    broken = [outcome for seed in HISTORIES[part::PARTS] if (outcome := play(seed)).kind]
 
     assert not broken
 
 
-def keep_etags_before_reading(patch: pytest.MonkeyPatch) -> None:
-    """As heksher-py does: an ETag counts before its answer was read."""
-    read_rules = Querying._read_rules
+def test_history_is_the_same_each_time() -> None:
+    """A seed that failed has to fail again, with its threads in the same order."""
+    logger, told = logging.getLogger("heksher"), []
 
-    def read(
-        self: Querying, batch: Batch, request: Request, response: httpx.Response
-    ) -> Flow[None]:
-        self.etags[batch.query] = response.headers.get("etag", "")
-        yield from read_rules(self, batch, request, response)
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.append(record.getMessage())
 
-    patch.setattr(Querying, "_read_rules", read)
+    logger.addHandler(listener := Listener(logging.INFO))
+    try:
+        both = []
+        for _ in range(2):
+            told.clear()
+            for seed in (3, 5, 6, 11):
+                play(seed)
+            both.append(list(told))
+    finally:
+        logger.removeHandler(listener)
 
-
-def never_declare_again(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("heksher.clients.query_flow.MAX_LOOKS", 0)
-
-
-def forget_failures(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Upkeep, "failed", lambda *_: None)
-    patch.setattr(thread_client.ThreadHeksherClient, "_failed", lambda _, error: error)
-
-
-def warn_every_time(patch: pytest.MonkeyPatch) -> None:
-    def warn(*_: object) -> None:
-        logger.warning("settings update failed")
-
-    patch.setattr("heksher.clients.upkeep.report_failure", warn)
+    assert both[0] == both[1] != []
 
 
-def leave_tasks(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(AsyncHeksherClient, "_end", lambda _: set())
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_fault_can_be_planted(fault: Fault, tmp_path: Path) -> None:
+    """The table has to follow the code: a fault that cannot be planted proves nothing."""
+    package = shutil.copytree(
+        doors.PACKAGE, tmp_path / "heksher", ignore=shutil.ignore_patterns("__pycache__", "server")
+    )
+
+    fault.plant(package)
+
+    with pytest.raises(NotPlanted):
+        Fault("nowhere", "", (("there is no such text", ""),)).plant(package)
 
 
-MUTANTS: dict[Callable[[pytest.MonkeyPatch], None], range] = {
-    keep_etags_before_reading: FOR_MUTANTS,
-    never_declare_again: FOR_MUTANTS,
-    forget_failures: FOR_MUTANTS,
-    warn_every_time: FOR_MUTANTS,
-    leave_tasks: FOR_MUTANTS,
-}
+@pytest.mark.parametrize("name", sorted(QUICKLY_FOUND))
+def test_planted_fault_is_found(name: str) -> None:
+    (fault,) = [one for one in FAULTS if one.name == name]
+
+    assert find(fault, most=20) is not None
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
-def test_a_client_with_this_fault_is_found_out(
-    mutant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mutant(monkeypatch)
+def test_history_that_hangs_is_ended_and_named() -> None:
+    (fault,) = [one for one in FAULTS if one.name == "loop-without-end"]
 
-    assert any(play(seed).kind for seed in MUTANTS[mutant])
+    found = find(fault, most=10, limit=3.0)
+
+    assert found is not None
+    assert "hang" in found.what
+    assert "heksher/clients" in found.what

@@ -1,23 +1,25 @@
-"""What can go wrong between a program and its service, and the transports where it does."""
+"""What can go wrong between a program and its service."""
 
 from __future__ import annotations
 
-import asyncio
+import gzip
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Callable
     from random import Random
 
     from chaos.model import Service
 
-GREATEST = 50_000
+GREATEST: Final = 100_000
 """The clients' `max_response_bytes` here."""
 
-REQUEST_TIMEOUT = 35.0
+REQUEST_TIMEOUT: Final = 35.0
+PIECE: Final = 10_000
+"""How many bytes of a body come together."""
 
 FAILURES: dict[str, Callable[[], Exception]] = {
     "refused": lambda: httpx.ConnectError("[Errno 111] Connection refused"),
@@ -39,13 +41,21 @@ BODIES: dict[str, tuple[bytes, dict[str, str]]] = {
     "a wrong ETag": (b"[]", {"etag": '"wrong"'}),
 }
 SLOW = ["hang", "hang mid-body", "drip"]
-BROKEN = ["reset mid-body", "too large", "answer lost", "truncated"]
+BROKEN = ["reset mid-body", "too large", "padded", "inflated", "answer lost", "truncated"]
 LIES = ["lying ETag", "lying 304"]
+PARTS = ["an entry malformed", "an entry missing", "a rule malformed", "unasked 304"]
+"""What spoils a part of an answer, or only some answers: not every update fails."""
+PATIENCE = ["busy", "busy", "late"]
 STATUSES = [*range(300, 304), *range(305, 309), *range(400, 432), 451, *range(500, 512), 599]
 
-KINDS = [*FAILURES, *BODIES, *SLOW, *BROKEN, *LIES, "status"]
+KINDS = [*FAILURES, *BODIES, *SLOW, *BROKEN, *LIES, *PARTS, *PARTS, *PATIENCE, "status"]
 SCOPES = ["", "", "", "/context_features", "/settings", "/declare", "/query", "/query", "/query"]
 """To which requests it happens: the end of their path; mostly to all."""
+
+_HARMLESS = {*LIES, *PARTS, "late"}
+
+Answer = tuple[int, list[Any], dict[str, str]]
+"""Status, chunks and headers; a chunk may be an exception, or seconds that it takes."""
 
 
 class Weather:
@@ -55,26 +65,26 @@ class Weather:
         kind: What goes wrong; `None` for nothing.
         scope: To which requests.
         likelihood: How often it does.
-        streams: How many bodies were opened and not closed.
     """
 
     def __init__(self, service: Service, random: Random) -> None:
         self.service = service
         self.random = random
-        self.streams = 0
         self.clear()
 
     def clear(self) -> None:
         self.kind: str | None = None
         self.scope, self.likelihood = "", 1.0
+        self.asks_for = 0
 
     def turn(self, kind: str, scope: str, likelihood: float) -> None:
         self.kind, self.scope, self.likelihood = kind, scope, likelihood
+        self.asks_for = self.random.choice([1, 7, 30, 55, 86400])
 
     @property
     def is_total(self) -> bool:
         """Whether no update at all can work."""
-        return self.kind is not None and self.kind not in LIES and self._is_always
+        return self.kind is not None and self.kind not in _HARMLESS and self._is_always
 
     @property
     def _is_always(self) -> bool:
@@ -103,8 +113,8 @@ class Weather:
         raw = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         return status, raw, headers
 
-    def answer(self, kind: str | None, request: httpx.Request) -> tuple[int, Any, dict[str, str]]:
-        """Return status, chunks and headers of an answer; a chunk may be an exception, or a pause.
+    def answer(self, kind: str | None, request: httpx.Request) -> Answer:
+        """Return the answer to a request with which *kind* goes wrong.
 
         Raises:
             Exception: No answer comes.
@@ -121,94 +131,60 @@ class Weather:
             headers = self.random.choice([{}, {"retry-after": "86400"}, {"location": "/x"}])
             body = self.random.choice([b"", b"Internal Server Error", b'{"detail": "no"}'])
             return self.random.choice(STATUSES), [body], headers
+        if kind == "busy":
+            status = self.random.choice([429, 503])
+            return status, [b"later"], {"retry-after": str(self.asks_for)}
+        if kind == "unasked 304" and _is_unconditional_query(request):
+            return 304, [b""], self.served(request)[2]
         return self._spoiled(kind, request)
 
-    def _spoiled(self, kind: str | None, request: httpx.Request) -> tuple[int, Any, dict[str, str]]:
+    def _spoiled(self, kind: str | None, request: httpx.Request) -> Answer:
         status, body, headers = self.served(request)
-        if kind == "hang":
-            return status, [1e9], headers
-        if kind == "hang mid-body":
-            return status, [body[:-1], 1e9], headers
-        if kind == "drip":
-            return status, [b" ", 30.0] * 100, headers
-        if kind == "reset mid-body":
-            return 200, [body[:-1], httpx.ReadError("reset")], headers
-        if kind == "too large":
-            return 200, [b" " * GREATEST] * 3, headers
         if kind == "answer lost":
             raise httpx.ReadError("reset")
-        if kind == "truncated":
-            return 200, [body[: len(body) // 2]], headers
         if kind == "lying ETag":
             return status, [body], {**headers, "etag": '"lie"'} if status == 200 else headers
         if kind == "lying 304" and "If-None-Match" in request.headers:
             return 304, [b""], {"etag": request.headers["If-None-Match"]}
-        return status, [body], headers
+        if kind in PARTS:
+            return status, [self._in_part(kind, status, body)], headers
+        if kind == "inflated":
+            packed = gzip.compress(body + b" " * 2 * GREATEST)
+            return 200, [packed], {**headers, "content-encoding": "gzip"}
+        made = _CHUNKS.get(kind or "")
+        if made is None:
+            return status, [body], headers
+        # One that was cut short, or padded, was a good one before.
+        return status if kind in SLOW or kind == "late" else 200, made(body), headers
+
+    def _in_part(self, kind: str, status: int, body: bytes) -> bytes:
+        """Return an answer to a query of which one setting is spoiled."""
+        content = json.loads(body) if status == 200 and body.startswith(b"{") else {}
+        settings = content.get("settings")
+        if not isinstance(settings, dict) or not settings:
+            return body
+        name = self.random.choice(sorted(settings))
+        if kind == "an entry missing":
+            del settings[name]
+        elif kind == "an entry malformed":
+            settings[name] = self.random.choice([None, {"rules": []}, 7, {"default_value": 77}])
+        else:
+            rule = self.random.choice([{"value": 1}, 5, {"value": 1, "rule_id": 1}])
+            settings[name]["rules"].append(rule)
+        return json.dumps(content).encode()
 
 
-class _Stream(httpx.AsyncByteStream, httpx.SyncByteStream):
-    def __init__(self, weather: Weather, chunks: list[Any], pause: Callable[[float], None]) -> None:
-        self._weather = weather
-        self._chunks = chunks
-        self._pause = pause
-        weather.streams += 1
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for chunk in self._chunks:
-            if isinstance(chunk, float):
-                await asyncio.sleep(chunk)
-            elif isinstance(chunk, Exception):
-                raise chunk
-            else:
-                yield chunk
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._chunks:
-            if isinstance(chunk, float):
-                self._pause(chunk)
-            elif isinstance(chunk, Exception):
-                raise chunk
-            else:
-                yield chunk
-
-    async def aclose(self) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._weather.streams -= 1
+def _is_unconditional_query(request: httpx.Request) -> bool:
+    return request.url.path.endswith("/query") and "If-None-Match" not in request.headers
 
 
-class AsyncWay(httpx.AsyncBaseTransport):
-    """The way of an asynchronous client to its service."""
-
-    def __init__(self, weather: Weather) -> None:
-        self._weather = weather
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        await asyncio.sleep(0.01)
-        status, chunks, headers = self._weather.answer(self._weather.strikes(request), request)
-        stream = _Stream(self._weather, chunks, lambda _: None)
-        return httpx.Response(status, headers=headers, stream=stream)
-
-
-class ThreadWay(httpx.BaseTransport):
-    """The way of a threaded client to its service; what takes time moves the clock.
-
-    Args:
-        weather: How it is.
-        pass_time: Moves the clock by a number of seconds.
-    """
-
-    def __init__(self, weather: Weather, pass_time: Callable[[float], None]) -> None:
-        self._weather = weather
-        self._pass_time = pass_time
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        self._pass_time(0.01)
-        status, chunks, headers = self._weather.answer(self._weather.strikes(request), request)
-        stream = _Stream(self._weather, chunks, self._pause)
-        return httpx.Response(status, headers=headers, stream=stream)
-
-    def _pause(self, seconds: float) -> None:
-        self._pass_time(min(seconds, REQUEST_TIMEOUT))
-        raise httpx.ReadTimeout("the service says no more")
+_CHUNKS: Final[dict[str, Callable[[bytes], list[Any]]]] = {
+    "hang": lambda body: [1e9],
+    "hang mid-body": lambda body: [body[:-1], 1e9],
+    "drip": lambda body: [b" ", 30.0] * 100,
+    "late": lambda body: [12.0, body],
+    "reset mid-body": lambda body: [body[:-1], httpx.ReadError("reset")],
+    "too large": lambda body: [b" " * PIECE] * 40,
+    "padded": lambda body: [body, *[b" " * PIECE] * (2 * GREATEST // PIECE)],
+    "truncated": lambda body: [body[: len(body) // 2]],
+}

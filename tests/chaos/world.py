@@ -1,92 +1,31 @@
-"""A service that changes, a program that reads, and the oracle that knows what it may read."""
+"""One history: a service that changes, a program, the way between them, and all of its chance."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from chaos.clock import Clock
-from chaos.model import TYPES, Held, Service, numbers
+from chaos import doors
+from chaos.model import Held, Service, numbers
+from chaos.oracle import Oracle
+from chaos.pace import INTERVAL, Pace
+from chaos.specs import FEATURES, FRESH, MANY, OTHERS, SPECS, VALUES, Spec, padded
+from chaos.transports import Wire
 from chaos.weather import KINDS, SCOPES, Weather
-from heksher import Setting
-from heksher.settings.registry import Registry
 
 if TYPE_CHECKING:
     import weakref
     from collections.abc import Callable
     from random import Random
 
-    from heksher import ClientStatus
+    from chaos.clock import Clock
+    from heksher import Setting
 
-INTERVAL: Final = 60.0
-FEATURES: Final = ["environment", "user"]
+__all__ = ["INTERVAL", "Records", "World"]
+
 SETTLED: Final = 2.2 * INTERVAL + 60 + 35 + 10
 """Seconds after which all must be right again: two intervals, the back-off and the request that were
 under way, and what declaring again may wait."""
-
-MEMORY: Final = 160.0
-"""For how long a refresh may have been under way when it ends."""
-
-CONTEXTS: Final[list[dict[str, str | None]]] = [
-    {"environment": None, "user": None},
-    {"environment": "prod", "user": None},
-    {"environment": None, "user": "x"},
-    {"environment": "prod", "user": "x"},
-]
-CONDITIONS: Final[list[dict[str, str]]] = [
-    {"environment": "prod"},
-    {"user": "x"},
-    {"environment": "prod", "user": "x"},
-    {"user": "y"},
-]
-
-
-@dataclass(frozen=True)
-class Spec:
-    """A setting as the program declares it."""
-
-    name: str
-    type: str
-    default: Any
-    version: str = "1.0"
-    alias: str | None = None
-
-    def declare(self, registry: Registry) -> Setting[Any, ...]:
-        return Setting(
-            self.name,
-            TYPES[self.type],
-            configurable_features=FEATURES,
-            default_value=self.default,
-            version=self.version,
-            alias=self.alias,
-            registry=registry,
-        )
-
-
-SPECS: Final = [
-    Spec("a", "int", 1),
-    Spec("falsy", "int", 0),
-    Spec("text", "str", "t"),
-    Spec("renamed", "int", 4, "2.0", "former"),
-    Spec("newer", "int", 9, "1.2"),
-]
-FRESH: Final = Spec("fresh", "int", 11)
-
-Choices = dict[tuple[str, int], set[Any]]
-"""What may be read, by setting and context."""
-
-
-class Violation(AssertionError):  # noqa: N818  # says what happened
-    """A promise was broken.
-
-    Attributes:
-        kind: `freeze`, `wrong` or `leak`.
-    """
-
-    def __init__(self, kind: str, what: str) -> None:
-        super().__init__(f"{kind}: {what}")
-        self.kind = kind
 
 
 class Records(logging.Handler):
@@ -104,149 +43,185 @@ class Records(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
         self.messages.append(message)
-        if "update failed" in message or "updates failed" in message:
+        if doors.says_failure(message):
             self.failures.append(record.levelno)
-        elif "updated again" in message:
+        elif doors.says_recovery(message):
             self.recoveries += 1
 
 
 class World:
-    """One history: its randomness, its service, the way there, and what was true when."""
+    """One history.
 
-    def __init__(self, random: Random) -> None:
+    Args:
+        random: All of its chance.
+
+    Attributes:
+        settings: What the program has declared.
+        tracked: What it tracks, by feature; `None` while it tracks nothing, so that all rules count.
+        defaults: What it gave context features as their defaults.
+        is_simple: Whether each rule has one condition.
+    """
+
+    def __init__(self, random: Random, clock: Clock) -> None:
         self.random = random
-        self.clock = Clock()
-        self.service = Service(list(FEATURES))
+        self.clock = clock
+        self.service = Service(random.sample(FEATURES, len(FEATURES)))
         self.weather = Weather(self.service, random)
-        self.registry = Registry()
-        chosen = random.sample(SPECS, random.randint(2, 4))
-        self.settings = {spec: spec.declare(self.registry) for spec in chosen}
+        self.pace = Pace(self.clock)
+        self.wire = Wire(self.weather, self.pace)
+        self.registry = doors.Registry()
+        chosen = random.sample(SPECS, random.randint(3, 7))
+        self.settings: dict[Spec, Setting[Any, ...]] = {
+            spec: spec.declare(self.registry) for spec in chosen
+        }
+        self.tracked: dict[str, set[str]] | None = None
+        self.defaults: dict[str, str] = {}
         self.records = Records()
-        self.past_defaults: dict[str, set[Any]] = {}
-        self.ever: dict[str, set[Any]] = {}
-        self.known: dict[tuple[Any, ...], set[Any]] = {}
-        self.past_rules: dict[tuple[Any, ...], set[Any]] = {}
-        self.history: list[tuple[float, Choices, Choices]] = []
-        self.lied_at = -1e9
-        self.worked_at: float | None = None
         self.renames = 0
+        # Rules with one condition each look alike, whatever the order of features is.
+        self.is_simple = random.random() < 0.3
         self.dead: list[weakref.ref[Any]] = []
+        self.oracle = Oracle(self)
+        self.wire.began = self.oracle.refresh_began
+        self.wire.passed = self.oracle.during_refresh
 
-    # What may be read.
+    # What the program does.
 
-    def choices(self) -> Choices:
-        """Return what may be read if the present state of the service is what is known."""
-        found: Choices = {}
-        for spec in self.settings:
-            held = self.service.find(spec.name)
-            if held is None and spec.alias:
-                held = self.service.find(spec.alias)
-            for place, context in enumerate(CONTEXTS):
-                found[spec.name, place] = self._choices(spec, held, context)
-        return found
+    def declare_again(self) -> None:
+        """Declare all anew, as a program does that was restarted."""
+        self.registry = doors.Registry()
+        self.settings = {spec: spec.declare(self.registry) for spec in self.settings}
 
-    def misordered(self) -> Choices:
-        """Return what may be read besides while the order of context features cannot be had.
+    def declare_more(self) -> None:
+        """Declare what was not declared yet, if there is something left."""
+        for spec in FRESH:
+            if spec not in self.settings:
+                self.pace.wake()
+                self.oracle.note()
+                self.settings[spec] = spec.declare(self.registry)
+                self.oracle.declared(spec)
+                return
 
-        Rules and their order come in two answers: if one of them fails, as the status says then,
-        new rules are read in the order that was good last.
-        """
-        self.service.features.reverse()
-        found = self.choices()
-        self.service.features.reverse()
-        return found
-
-    def _choices(self, spec: Spec, held: Held | None, context: dict[str, str | None]) -> set[Any]:
-        key = (spec.name, *context.items())
-        if held is None:
-            # Until it is declared again, it keeps what it read.
-            return {spec.default} | self.known.get(key, set())
-        self.known[key] = self._choices_of(spec, held, context)
-        self.ever.setdefault(spec.name, set()).update(self.known[key])
-        return self.known[key]
-
-    def _choices_of(self, spec: Spec, held: Held, context: dict[str, str | None]) -> set[Any]:
-        found: set[Any] = set()
-        for rule_id, conditions, value in self._matching(held, context):
-            key = (spec.name, rule_id, *sorted(conditions.items()))
-            if _fits(spec, value):
-                self.past_rules.setdefault(key, set()).add(value)
-                return found | {value}
-            # What the rule said before stands in for a value that does not fit.
-            found |= self.past_rules.get(key, set())
-        return found | self._defaults(spec, held)
-
-    def _matching(self, held: Held, context: dict[str, str | None]) -> list[Any]:
-        order = self.service.features
-        matching = [
-            (sum(1 << order.index(name) for name in conditions), rule_id, conditions, value)
-            for rule_id, (conditions, value) in held.rules.items()
-            if all(context.get(name) == wanted for name, wanted in conditions.items())
+    def some_tracking(self) -> dict[str, str]:
+        """Return something to track: at first little, later one thing more."""
+        if self.tracked is None:
+            features = {name for name in FEATURES if self.random.random() < 0.4} | {"account_id"}
+            return {name: VALUES[name][0] for name in sorted(features)}
+        untracked = [
+            (name, value)
+            for name, values in VALUES.items()
+            for value in dict.fromkeys([*values, *(MANY if name == "account_id" else ())])
+            if value not in self.tracked.get(name, ())
         ]
-        return [one[1:] for one in sorted(matching, key=lambda one: one[:2], reverse=True)]
+        return dict([self.random.choice(untracked)]) if untracked else {}
 
-    def _defaults(self, spec: Spec, held: Held) -> set[Any]:
-        past = self.past_defaults.setdefault(spec.name, set())
-        if not spec.default and numbers(held.version) == numbers(spec.version):
-            return {spec.default}
-        if numbers(held.version) < numbers(spec.version):
-            # It is upgraded soon, or the service loses the upgrade to a falsy default.
-            return {spec.default, held.default}
-        if _fits(spec, held.default):
-            past.add(held.default)
-            return {held.default}
-        return past | {spec.default}
+    def tracks(self, contexts: dict[str, str]) -> None:
+        """Note that the program tracks more."""
+        self.oracle.note()
+        tracked = {name: set(values) for name, values in (self.tracked or {}).items()}
+        for name, value in contexts.items():
+            tracked.setdefault(name, set()).add(value)
+        self.tracked = tracked
+        self.oracle.note()
 
-    # What changes.
+    # What changes on the service.
+
+    def populate(self, *, likely: float = 0.5) -> None:
+        """Have the service hold something when the history begins.
+
+        Args:
+            likely: How likely a setting has the default there that it has here.
+        """
+        for spec in list(self.settings):
+            if self.random.random() < 0.6:
+                default = spec.default if self.random.random() < likely else None
+                short, features = spec.former or spec.short, list(spec.features)
+                self._declare_for_another(short, spec.type, features, default)
+        for _ in range(self.random.randint(0, 12)):
+            if self.service.settings:
+                self.add_rule(self.random.choice(sorted(self.service.settings)))
+        for held in list(self.service.settings.values()):
+            if "account_id" in held.features and self.random.random() < 0.7:
+                many = MANY if self.random.random() < 0.5 else []
+                for value in dict.fromkeys([*VALUES["account_id"], *many]):
+                    conditions = {"account_id": value}
+                    self.service.add_rule(held.name, self.value_of(held), conditions)
+        self.oracle.note()
 
     def change(self) -> None:
         """Change something on the service."""
-        self._note()
+        self.oracle.note()
         names = sorted(self.service.settings)
         change = self.random.choice(CHANGES)
         if names or change in (World.recreate, World.reorder):
             change(self, self.random.choice(names) if names else "")
-        self._note()
-
-    def _note(self) -> None:
-        misordered = self.misordered()
-        self.history.append((self.clock.now, self.choices(), misordered))
+            self.service.edition += 1
+        self.oracle.note()
 
     def value_of(self, held: Held) -> Any:
-        number = self.random.randint(100, 999)
+        number = self.random.randint(100, 9999)
         return number if held.type == "int" else f"v{number}"
+
+    def some_conditions(self, held: Held) -> dict[str, str]:
+        most = 1 if self.is_simple else len(held.features)
+        features = self.random.sample(held.features, self.random.randint(1, most))
+        return {name: self.random.choice(VALUES[name]) for name in features}
 
     def add_rule(self, name: str) -> None:
         held = self.service.settings[name]
-        self.service.add_rule(name, self.value_of(held), self.random.choice(CONDITIONS))
+        self.service.add_rule(name, self.value_of(held), self.some_conditions(held))
+
+    def add_overlapping_rules(self, name: str) -> None:
+        """Add rules of which all match one context: which one wins, the order of features says."""
+        held = self.service.settings[name]
+        for feature in held.features:
+            self.service.add_rule(name, self.value_of(held), {feature: VALUES[feature][0]})
 
     def drop_rule(self, name: str) -> None:
         rules = self.service.settings[name].rules
         if rules:
             del rules[self.random.choice(sorted(rules))]
 
+    def _bad(self) -> Any:
+        return self.random.choice([None, [], 1.5, True, {"a": 1}])
+
     def add_bad_rule(self, name: str) -> None:
-        bad: Any = self.random.choice([None, [], 1.5, True, {"a": 1}])
-        self.service.add_rule(name, bad, self.random.choice(CONDITIONS))
+        held = self.service.settings[name]
+        self.service.add_rule(name, self._bad(), self.some_conditions(held))
+
+    def spoil_rule(self, name: str) -> None:
+        """Give a rule that is there a value that does not fit: what it said before has to stay."""
+        rules = self.service.settings[name].rules
+        if rules:
+            rule_id = self.random.choice(sorted(rules))
+            rules[rule_id] = (rules[rule_id][0], self._bad())
+
+    def spoil_default(self, name: str) -> None:
+        self.service.settings[name].default = self._bad()
 
     def rename(self, name: str) -> None:
         self.renames += 1
-        self.service.rename(name, f"{name.partition('__')[0]}__{self.renames}", self.bumped(name))
+        version = self._bumped(name)
+        short = name.partition(".")[0].partition("__")[0]
+        self.service.rename(name, padded(f"{short}__{self.renames}"), version)
 
-    def bumped(self, name: str) -> str:
+    def _bumped(self, name: str) -> str:
         major, minor = numbers(self.service.settings[name].version)
         return f"{major}.{minor + 1}"
 
     def delete(self, name: str) -> None:
+        self.oracle.forgotten(self.service.settings[name])
         del self.service.settings[name]
 
     def empty(self, _: str) -> None:
+        for held in self.service.settings.values():
+            self.oracle.forgotten(held)
         self.service.settings.clear()
         self.service.rule_ids = 0
 
     def upgrade(self, name: str) -> None:
         held = self.service.settings[name]
-        held.version, held.default = self.bumped(name), self.value_of(held)
+        held.version, held.default = self._bumped(name), self.value_of(held)
 
     def change_type(self, name: str) -> None:
         held = self.service.settings[name]
@@ -259,16 +234,22 @@ class World:
             self.service.add_rule(name, self.value_of(held), conditions)
 
     def reorder(self, _: str) -> None:
-        self.service.features.reverse()
+        self.random.shuffle(self.service.features)
 
     def recreate(self, _: str) -> None:
         """Have another program declare something: new to the service, or a former name."""
-        body = {
-            "name": self.random.choice(["other", "former", "a", "newer"]),
-            "type": "int",
-            "default_value": 50,
+        self._declare_for_another(self.random.choice(OTHERS), "int", ["environment", "user"])
+
+    def _declare_for_another(
+        self, short: str, kind: str, features: list[str], default: Any = None
+    ) -> None:
+        fifty = 50 if kind == "int" else "fifty"
+        body: dict[str, Any] = {
+            "name": padded(short),
+            "type": kind,
+            "default_value": fifty if default is None else default,
             "version": "1.0",
-            "configurable_features": list(FEATURES),
+            "configurable_features": features,
             "metadata": {},
             "alias": None,
         }
@@ -276,101 +257,25 @@ class World:
 
     def turn_weather(self) -> None:
         """Let something go wrong from now on."""
-        kind, scope = self.random.choice(KINDS), self.random.choice(SCOPES)
+        kind = self.random.choice(KINDS)
+        # Who is sent too many declarations says so, more often than others.
+        more = ["/declare"] * len(SCOPES) if kind == "busy" else []
+        scope = self.random.choice([*SCOPES, *more])
         self.weather.turn(kind, scope, self.random.choice([1.0, 1.0, 0.5, 0.1]))
-
-    # What is checked.
-
-    def told(self) -> None:
-        """Note that an update worked, as `on_update_ok` is called."""
-        self.worked_at = now = self.clock.now
-        if self.weather.lies:
-            self.lied_at = now
-        if now - self.lied_at > MEMORY:
-            self.history = [one for one in self.history if one[0] > now - MEMORY]
-
-    def check_reads(self, status: ClientStatus) -> None:
-        """Check that all that is read was true since the last update that worked.
-
-        What is not declared as asked, as the status says, keeps what it read before that, too.
-
-        Raises:
-            Violation: It was not.
-        """
-        if self.weather.lies:
-            self.lied_at = self.clock.now
-        misordered = [self.misordered(), *[choices for _, _, choices in self.history]]
-        states = [self.choices(), *[choices for _, choices, _ in self.history]]
-        if status.consecutive_failures:
-            states += misordered
-        refused = {one.setting_name for one in status.refused_declarations}
-        for spec, setting in self.settings.items():
-            for place, context in enumerate(CONTEXTS):
-                value = setting.get(**context)
-                known = {spec.default}.union(
-                    *[state.get((spec.name, place), set()) for state in states],
-                    self.ever.get(spec.name, set()) if spec.name in refused else set(),
-                )
-                if value not in known:
-                    raise Violation("wrong", f"{spec.name} {context} is {value!r}, not {known}")
-
-    def check_settled(self, status: ClientStatus) -> None:
-        """Check that all is right some time after the last fault.
-
-        Raises:
-            Violation: Something is not.
-        """
-        for (name, place), known in self.choices().items():
-            setting = next(one for spec, one in self.settings.items() if spec.name == name)
-            value = setting.get(**CONTEXTS[place])
-            if value not in known:
-                what = f"{name} {CONTEXTS[place]} is {value!r}, not {known}"
-                raise Violation("freeze", f"{what}: {status}")
-        if status.consecutive_failures or status.age is None or status.age > SETTLED:
-            raise Violation("freeze", f"nothing is updated: {status}")
-
-    def check_signs(self, status: ClientStatus) -> None:
-        """Check that the age is told, and that failures are.
-
-        Raises:
-            Violation: They are not.
-        """
-        if self.worked_at is None or status.age is None:
-            raise Violation("freeze", f"nothing tells how old the values are: {status}")
-        # A refresh may end just after the moment that the service confirmed its values.
-        if status.age < self.clock.now - self.worked_at - 1e-6:
-            raise Violation("freeze", f"the age is said to be {status.age}")
-        if len(self.records.failures) > 2 * (1 + self.records.recoveries):
-            raise Violation("freeze", f"failures fill the log: {self.records.messages}")
-
-    def check_outage(self, status: ClientStatus) -> None:
-        """Check the signs of a failure that has lasted for several intervals.
-
-        Raises:
-            Violation: There are none.
-        """
-        if not status.consecutive_failures or not status.last_error or not self.records.failures:
-            raise Violation("freeze", f"a silent failure: {status} {self.records.messages}")
 
 
 CHANGES: Final[list[Callable[[World, str], None]]] = [
-    World.add_rule,
-    World.add_rule,
-    World.add_rule,
-    World.add_rule,
+    *[World.add_rule] * 5,
+    *[World.add_overlapping_rules] * 2,
     World.drop_rule,
     World.add_bad_rule,
+    *[World.spoil_rule] * 2,
+    World.spoil_default,
     World.rename,
     World.delete,
     World.empty,
     World.upgrade,
     World.change_type,
-    World.reorder,
+    *[World.reorder] * 3,
     World.recreate,
 ]
-
-
-def _fits(spec: Spec, value: Any) -> bool:
-    if spec.type == "int":
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, str)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol, Self
 from unittest import mock
 
-from chaos.clock import Clock, VirtualLoop, virtual_time
+from chaos import doors
+from chaos.clock import Clock, VirtualLoop
 
 from heksher import AsyncHeksherClient, ThreadHeksherClient
 
@@ -43,7 +45,7 @@ class AsyncPlay:
 
     def __init__(self, canned: Canned, registry: Registry) -> None:
         clock = Clock()
-        self._time = virtual_time(clock)
+        self._time = doors.replaced({time.monotonic: clock.monotonic})
         self._loop = VirtualLoop(clock)
         self._client = AsyncHeksherClient(URL, HOUR, ["user"], **_arguments(canned, registry))
 
@@ -103,7 +105,7 @@ class ThreadPlay:
         self._client.reload()
 
     def __enter__(self) -> Self:
-        self._surroundings.enter_context(virtual_time(self._clock))
+        self._surroundings.enter_context(doors.replaced({time.monotonic: self._clock.monotonic}))
         self._client.set_as_main()
         return self
 
