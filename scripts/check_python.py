@@ -8,7 +8,7 @@ import sys
 
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-if sys.version_info < (3, 11):
+if sys.version_info < (3, 11):  # noqa: UP036  # whoever builds it has any Python
     version = ".".join(str(part) for part in sys.version_info[:3])
     raise SystemExit(f"heksher needs Python 3.11 or later, this is Python {version}")
 
