@@ -23,13 +23,14 @@ from heksher.exceptions import (
 )
 from heksher.settings.context import bind_context
 from heksher.settings.context_features import PROVIDED, ContextFeatures
-from heksher.settings.explaining import Resolution
+from heksher.settings.explaining import Read, Resolution
 from heksher.settings.explicit_types import (
     HeksherEnum,
     HeksherFlags,
     HeksherMapping,
     HeksherSequence,
 )
+from heksher.settings.observing import observe_reads
 from heksher.settings.registry import pinned
 from heksher.settings.setting import Setting
 from heksher.settings.setting_type import Conversion, SettingType
@@ -84,6 +85,7 @@ __all__ = [
     "InvalidValue",
     "MissingContextAttribute",
     "MissingContextFeature",
+    "Read",
     "Resolution",
     "ServiceError",
     "ServiceStatusError",
@@ -97,5 +99,6 @@ __all__ = [
     "UnknownSetting",
     "UsageError",
     "bind_context",
+    "observe_reads",
     "pinned",
 ]

@@ -11,6 +11,7 @@ from heksher.clients.async_driver import CLOSE_TIMEOUT, AsyncDriver, breathe
 from heksher.clients.changes import Changes
 from heksher.clients.client import ClientState, HeksherClient
 from heksher.clients.listing import fetch_listing
+from heksher.clients.notifying import settings_of
 from heksher.clients.refreshing import let_go
 from heksher.clients.reporting import report_forked, report_malformed
 from heksher.clients.transport import MAX_RESPONSE_BYTES
@@ -211,7 +212,7 @@ class AsyncHeksherClient(HeksherClient):
 
     def _notify(self, refreshed: Refreshed) -> None:
         self._upkeep.listeners.notify(refreshed.changed)
-        self._changes.put(refreshed.changed)
+        self._changes.put(settings_of(refreshed.changed))
 
     async def reload(self) -> None:
         """Update all settings now, and reset the timer.

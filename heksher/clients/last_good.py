@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from heksher.clients.refreshing import Refreshed
     from heksher.clients.session import Session
     from heksher.clients.snapshot_file import SavedStanding
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.declaration import Declaration
     from heksher.settings.registry import Registry
 
 RENEWED_AFTER: Final = 0.25
@@ -181,7 +181,7 @@ def _compiled(saved: SavedState, session: Session, registry: Registry, *, age: f
 
 
 def _stood(
-    setting: DeclaredSetting, saved: SavedState, queried: Container[str]
+    setting: Declaration, saved: SavedState, queried: Container[str]
 ) -> SavedStanding | None:
     """Return how *setting* stood when the state was saved, under its own name or its former one."""
     for name in (setting.name, setting.alias):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from heksher.clients.session import Session
     from heksher.clients.settled import Settled
     from heksher.clients.settling import Settling
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.declaration import Declaration
     from heksher.wire import QueriedSetting
 
 MAX_LOOKS: Final = 3
@@ -89,7 +89,7 @@ class Querying:
         self._first = first
         self._settled = None if settling.has_news else settled
         self._filter = session.tracking.query_filter()
-        self._by_name: dict[str | None, list[DeclaredSetting]] = {}
+        self._by_name: dict[str | None, list[Declaration]] = {}
         self._looks = 0
         self._halvings = 0
         self._unknown: list[Batch] = []
@@ -110,7 +110,7 @@ class Querying:
             if setting.name in self._doubted:
                 self._compiler.raw_defaults.pop(setting.index, None)
 
-    def _living(self) -> Collection[DeclaredSetting]:
+    def _living(self) -> Collection[Declaration]:
         return self._compiler.living().values()
 
     def _query(self) -> Flow[None]:
@@ -131,21 +131,21 @@ class Querying:
             if self._unknown or self._absent or self._redefaulted:
                 pending = yield from self._second_thoughts()
 
-    def _batches(self, settings: Iterable[DeclaredSetting]) -> list[Batch]:
+    def _batches(self, settings: Iterable[Declaration]) -> list[Batch]:
         names = dict.fromkeys(self._settling.canonical_name(setting) for setting in settings)
         return batches([name for name in names if name is not None], self._filter)
 
-    def _settings_of(self, names: Iterable[str]) -> list[DeclaredSetting]:
+    def _settings_of(self, names: Iterable[str]) -> list[Declaration]:
         """Return the settings that are queried by these names."""
         return [one for settings in self._asked_by(names).values() for one in settings]
 
-    def _asked_by(self, names: Iterable[str]) -> dict[str, list[DeclaredSetting]]:
+    def _asked_by(self, names: Iterable[str]) -> dict[str, list[Declaration]]:
         """Return the settings that are queried by these names, by name."""
         return {name: self._by_name.get(name, []) for name in names}
 
     def _find_by_name(self) -> Flow[None]:
         """Find out by which name each setting is queried now."""
-        found: dict[str | None, list[DeclaredSetting]] = {}
+        found: dict[str | None, list[Declaration]] = {}
         for place, setting in enumerate(self._living()):
             if place % SETTINGS_IN_ONE_GO == 0:
                 yield Breathe()
@@ -248,14 +248,14 @@ class Querying:
             return False
         return not any(setting.name in self._doubted for setting in self._settings_of(batch.names))
 
-    def _compile(self, settings: Iterable[DeclaredSetting], queried: QueriedSetting) -> None:
+    def _compile(self, settings: Iterable[Declaration], queried: QueriedSetting) -> None:
         for setting in settings:
             if self._has_another_default(setting, queried["default_value"]):
                 self._redefaulted.add(setting.name)
             self._compiler.compile(setting, queried, self._settling.standings[setting.name])
             self.requeried.add(setting.name)
 
-    def _has_another_default(self, setting: DeclaredSetting, raw: Any) -> bool:
+    def _has_another_default(self, setting: Declaration, raw: Any) -> bool:
         """Tell whether a default changed that ours stands in for: the version may have, too."""
         standing = self._settling.standings[setting.name]
         if (
@@ -316,7 +316,7 @@ class Querying:
         if names:
             self.etags.clear()
 
-    def _moved(self, before: Mapping[str, Standing], names: Iterable[str]) -> list[DeclaredSetting]:
+    def _moved(self, before: Mapping[str, Standing], names: Iterable[str]) -> list[Declaration]:
         """Return those of the settings whose name or default is another one by now."""
         wanted, now = set(names), self._settling.standings
         return [
@@ -331,7 +331,7 @@ class Querying:
         ]
 
     def _again(
-        self, batch: Batch, settings: list[DeclaredSetting], before: Mapping[str, Standing]
+        self, batch: Batch, settings: list[Declaration], before: Mapping[str, Standing]
     ) -> list[Batch]:
         """Return what to query of a batch that had a name unknown to the service."""
         now = self._batches(settings)
@@ -351,6 +351,6 @@ class Querying:
         )
         return []
 
-    def _is_declared_again(self, setting: DeclaredSetting, before: Mapping[str, Standing]) -> bool:
+    def _is_declared_again(self, setting: Declaration, before: Mapping[str, Standing]) -> bool:
         standing = self._settling.standings[setting.name]
         return standing is not before[setting.name] and standing.outcome in _NEWLY_DECLARED

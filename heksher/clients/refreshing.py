@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from heksher.clients.settled import Settled
     from heksher.clients.tracking import Tracking
     from heksher.settings.compiling import RawRule
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.declaration import Declaration
     from heksher.settings.state import Snapshot
     from heksher.wire import QueriedSetting
 
@@ -50,7 +50,7 @@ class Refreshed:
     """
 
     snapshot: Snapshot
-    changed: frozenset[DeclaredSetting]
+    changed: frozenset[Declaration]
     etags: Mapping[str, str]
     tracking: Tracking
     raw_defaults: dict[int, Any]
@@ -85,7 +85,7 @@ class Compiler:
 
     def __init__(
         self,
-        living: Callable[[], Mapping[int, DeclaredSetting]],
+        living: Callable[[], Mapping[int, Declaration]],
         previous: Mapping[int, RuleSet[Any]],
         *,
         feature_order: tuple[str, ...],
@@ -95,7 +95,7 @@ class Compiler:
         self._previous = previous
         self._feature_order = feature_order
         self._is_tracked = is_tracked
-        self.changed: set[DeclaredSetting] = set()
+        self.changed: set[Declaration] = set()
         self.raw_defaults: dict[int, Any] = {}
         self.validators: dict[int, tuple[Any, ...]] = {}
         self.local_defaults: dict[int, bool] = {}
@@ -125,9 +125,7 @@ class Compiler:
             if former is not None:
                 self._take(setting, former.reordered(self._feature_order))
 
-    def compile(
-        self, setting: DeclaredSetting, queried: QueriedSetting, standing: Standing
-    ) -> None:
+    def compile(self, setting: Declaration, queried: QueriedSetting, standing: Standing) -> None:
         """Compile what a query answered for *setting*; what goes wrong there stays there."""
         self.raw_defaults[setting.index] = queried["default_value"]
         # Taken before any is called: one that is added meanwhile has not seen all values.
@@ -139,7 +137,7 @@ class Compiler:
             self._keep(setting, f"reading its rules raised {type(error).__name__}")
 
     def _compiled(
-        self, setting: DeclaredSetting, queried: QueriedSetting, standing: Standing
+        self, setting: Declaration, queried: QueriedSetting, standing: Standing
     ) -> RuleSet[Any]:
         options = CompileOptions(
             feature_order=self._feature_order,
@@ -154,7 +152,7 @@ class Compiler:
             options=options,
         )
 
-    def _keep(self, setting: DeclaredSetting, reason: str) -> None:
+    def _keep(self, setting: Declaration, reason: str) -> None:
         """Let a setting read what it did until now, and say why."""
         former = self._previous.get(setting.index, setting.declared_rules)
         self._writable()[setting.index] = RuleSet(
@@ -171,7 +169,7 @@ class Compiler:
         """Tell whether a setting has rules from an earlier refresh."""
         return index in self._previous
 
-    def forget(self, setting: DeclaredSetting) -> None:
+    def forget(self, setting: Declaration) -> None:
         """Let a setting read its declared default: it is not to be queried."""
         if setting.index in self.rule_sets:
             del self._writable()[setting.index]
@@ -179,7 +177,7 @@ class Compiler:
             if former is not None and not setting.declared_rules.reads_as(former):
                 self.changed.add(setting)
 
-    def _take(self, setting: DeclaredSetting, rule_set: RuleSet[Any]) -> None:
+    def _take(self, setting: Declaration, rule_set: RuleSet[Any]) -> None:
         index = setting.index
         former = self._previous.get(index, setting.declared_rules)
         if rule_set is not former and not rule_set.reads_as(former):

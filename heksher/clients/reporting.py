@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from heksher.clients.declaring import Standing
     from heksher.clients.refreshing import Refreshed
     from heksher.clients.status import RefusedDeclaration
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.declaration import Declaration
     from heksher.settings.rules import RuleSet
 
 logger: Final = logging.getLogger("heksher")
@@ -32,7 +32,7 @@ FAILURES_UNTIL_ERROR: Final = 5
 
 def report_refreshed(
     refreshed: Refreshed,
-    settings: Callable[[], Mapping[int, DeclaredSetting]],
+    settings: Callable[[], Mapping[int, Declaration]],
     former_rule_sets: Mapping[int, RuleSet[Any]],
     former_standings: Mapping[str, Standing],
     former_missing: tuple[str, ...],

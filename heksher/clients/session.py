@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from heksher.clients.refreshing import Refreshed
     from heksher.clients.settled import Overview, Settled
     from heksher.clients.tracking import Tracked
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.declaration import Declaration
     from heksher.settings.registry import Registry
 
 T = TypeVar("T")
@@ -127,8 +127,8 @@ class Session:
         return self._degraded_for in RETRY_SOON
 
     def undecided(
-        self, declared: Collection[DeclaredSetting], listing: Listing, *, thorough: bool
-    ) -> list[DeclaredSetting]:
+        self, declared: Collection[Declaration], listing: Listing, *, thorough: bool
+    ) -> list[Declaration]:
         """Return the settings whose standing a fresh listing may change.
 
         What the service refused is not sent again for the same reason, but when a retry is due.
@@ -137,7 +137,7 @@ class Session:
             return list(declared)
         return [setting for setting in declared if not self._is_settled(setting, listing)]
 
-    def _is_settled(self, setting: DeclaredSetting, listing: Listing) -> bool:
+    def _is_settled(self, setting: Declaration, listing: Listing) -> bool:
         standing = self.standings.get(setting.name)
         if standing is None or standing.index != setting.index:
             return False

@@ -12,7 +12,7 @@ from heksher.settings.values import Rejected
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.declaration import Declaration
     from heksher.wire import ListedSetting
 
 
@@ -46,14 +46,14 @@ class SettingData(BaseModel):
 
 
 def settings_data(
-    listed: Iterable[ListedSetting], declared: Iterable[DeclaredSetting]
+    listed: Iterable[ListedSetting], declared: Iterable[Declaration]
 ) -> dict[str, SettingData]:
     """Return the service's settings by name, each with the setting of this process, if any."""
     by_name = {setting.name: setting for setting in declared}
     return {one.name: _setting_data(one, by_name) for one in listed}
 
 
-def _setting_data(listed: ListedSetting, by_name: dict[str, DeclaredSetting]) -> SettingData:
+def _setting_data(listed: ListedSetting, by_name: dict[str, Declaration]) -> SettingData:
     names = (listed.name, *listed.aliases)
     setting = next((by_name[name] for name in names if name in by_name), None)
     default = listed.default_value
@@ -63,4 +63,4 @@ def _setting_data(listed: ListedSetting, by_name: dict[str, DeclaredSetting]) ->
         except Rejected:
             default = listed.default_value
     known = {one.name: getattr(listed, one.name) for one in fields(listed)}
-    return SettingData(**known, setting=setting, default=default)
+    return SettingData(**known, setting=setting and setting.setting, default=default)

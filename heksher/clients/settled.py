@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from heksher.clients.declaring import Standing
     from heksher.clients.querying import Batch
     from heksher.clients.tracking import Tracking
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.declaration import Declaration
     from heksher.settings.rules import RuleSet
 
 
@@ -50,7 +50,7 @@ class Settled:
 
 
 def overview_of(
-    declared: Collection[DeclaredSetting], standings: Mapping[str, Standing]
+    declared: Collection[Declaration], standings: Mapping[str, Standing]
 ) -> Overview | None:
     """Return how all of *declared* stand; `None` if that is not known of one."""
     found = [(setting, standings.get(setting.name)) for setting in declared]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from heksher.clients.listing import Listing
     from heksher.clients.session import Session
     from heksher.clients.settled import Overview, Settled
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.declaration import Declaration
 
 
 class Settling:
@@ -53,7 +53,7 @@ class Settling:
         self,
         session: Session,
         settled: Settled | None,
-        living: Callable[[], Mapping[int, DeclaredSetting]],
+        living: Callable[[], Mapping[int, Declaration]],
         *,
         first: bool,
     ) -> None:
@@ -68,7 +68,7 @@ class Settling:
         self.missing_features = session.missing_features
 
     @cached_property
-    def declared(self) -> list[DeclaredSetting]:
+    def declared(self) -> list[Declaration]:
         """The settings to declare."""
         return self._session.registry.declared()
 
@@ -87,12 +87,12 @@ class Settling:
         """Tell whether the service's list is needed to know how all settings stand."""
         return self._session.needs_listing(self.overview(), thorough=thorough)
 
-    def canonical_name(self, setting: DeclaredSetting) -> str | None:
+    def canonical_name(self, setting: Declaration) -> str | None:
         """Return the name to query *setting* by; `None` if it is not to be queried."""
         standing = self.standings.get(setting.name)
         return None if standing is None else standing.canonical_name
 
-    def is_unusable(self, setting: DeclaredSetting) -> bool:
+    def is_unusable(self, setting: Declaration) -> bool:
         """Tell whether *setting* has to read its declared default, whatever it read before."""
         standing = self.standings.get(setting.name)
         return standing is not None and standing.is_unusable
@@ -130,7 +130,7 @@ class Settling:
             for name in standing.lacked_features
         )
 
-    def look_again(self, settings: Iterable[DeclaredSetting]) -> Flow[None]:
+    def look_again(self, settings: Iterable[Declaration]) -> Flow[None]:
         """Find out how *settings* stand now: a query did not know them as it should.
 
         What the service refused is left alone, as long as it knows the setting.
@@ -150,7 +150,7 @@ class Settling:
         ]
         yield from self._decide(doubted, listing)
 
-    def _decide(self, settings: Sequence[DeclaredSetting], listing: Listing) -> Flow[None]:
+    def _decide(self, settings: Sequence[Declaration], listing: Listing) -> Flow[None]:
         if not self._session.declares:
             for setting in settings:
                 self.standings[setting.name] = undeclared(setting, listing)
@@ -172,7 +172,7 @@ class Settling:
         self.malformed += malformed
         yield from self._declare([one for one, _ in overtaken if is_known(one, listing)], listing)
 
-    def _declare(self, settings: Sequence[DeclaredSetting], listing: Listing) -> Flow[list[ToSend]]:
+    def _declare(self, settings: Sequence[Declaration], listing: Listing) -> Flow[list[ToSend]]:
         """Declare what has to be; return what the service held otherwise by then."""
         declarer = Declarer(listing, self._session.randomness, self._session.degraded)
         yield from declarer.declare(settings)
@@ -186,14 +186,14 @@ class Settling:
             self._note_lacked(setting)
         return declarer.overtaken
 
-    def _note_lacked(self, setting: DeclaredSetting) -> None:
+    def _note_lacked(self, setting: Declaration) -> None:
         """Note which context features a setting may have been refused for, by the service."""
         standing = self.standings[setting.name]
         lacked = [name for name in setting.configurable_features if name in self.missing_features]
         if lacked and standing.outcome is DeclarationOutcome.REFUSED:
             self.standings[setting.name] = replace(standing, lacked_features=tuple(lacked))
 
-    def _has_features(self, setting: DeclaredSetting, feature_order: Sequence[str]) -> bool:
+    def _has_features(self, setting: Declaration, feature_order: Sequence[str]) -> bool:
         places = (
             ("this client does", self._session.context_features),
             ("the service does", feature_order),
@@ -206,7 +206,7 @@ class Settling:
         return True
 
 
-def _of_living(session: Session, living: Mapping[int, DeclaredSetting]) -> dict[str, Standing]:
+def _of_living(session: Session, living: Mapping[int, Declaration]) -> dict[str, Standing]:
     """Return how settings stand that still live."""
     names = {setting.name for setting in living.values()}
     return {name: standing for name, standing in session.standings.items() if name in names}

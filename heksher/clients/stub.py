@@ -7,23 +7,19 @@ there.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, overload
+from collections.abc import Callable, Collection
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, Final, Generic, Self, TypeVar, overload
 from unittest.mock import AsyncMock, MagicMock
 
 from heksher.clients.notifying import ChangeListeners
 from heksher.exceptions import UnknownSetting
 from heksher.settings import registry as registries
-from heksher.settings.context import default_source
+from heksher.settings.context import DefaultSource, default_source
+from heksher.settings.registry import Registry
+from heksher.settings.setting import Setting, declaration_of
 from heksher.settings.stubbing import FormerRules, Rule, Stubs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-    from contextvars import ContextVar
-    from types import TracebackType
-
-    from heksher.settings.context import DefaultSource
-    from heksher.settings.registry import Registry
-    from heksher.settings.setting import Setting
 
 __all__ = ["AsyncStubHeksherClient", "Rule", "StubHeksherClient", "SyncStubHeksherClient"]
 
@@ -45,7 +41,7 @@ class SettingPatcher(Generic[T]):
         values are, and what the setting cannot have raises `InvalidValue`. Where no rule matches,
         the declared default is read.
         """
-        return self._client._stubs.former(self.setting)
+        return self._client._stubs.former(declaration_of(self.setting))
 
     @rules.setter
     def rules(self, rules: T | Collection[Rule[T]] | FormerRules) -> None:
@@ -99,9 +95,9 @@ class StubHeksherClient:
             UnknownSetting: No living setting has the name.
         """
         if isinstance(setting, str):
-            found: Setting[T, ...] = self._registry.find(setting)
+            found: Setting[T, ...] = self._registry.find(setting).setting
             return SettingPatcher(self, found)
-        if self._registry.readable().get(setting.index) is not setting:
+        if declaration_of(setting).registry is not self._registry:
             raise UnknownSetting(
                 f"setting {setting.name!r} is declared in another registry: give that to the stub"
             )
@@ -119,8 +115,9 @@ class StubHeksherClient:
         return _Patch(patcher, former)
 
     def _put(self, setting: Setting[Any, ...], rules: Any) -> None:
-        if self._stubs.put(setting, rules):
-            self._listeners.notify(frozenset({setting}))
+        declaration = declaration_of(setting)
+        if self._stubs.put(declaration, rules):
+            self._listeners.notify(frozenset({declaration}))
 
     def restore(self) -> None:
         """Take away all that this client gave settings, and its defaults of context features."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from heksher.clients import flows, forking
 from heksher.clients.client import ClientState, HeksherClient
 from heksher.clients.listing import fetch_listing
+from heksher.clients.notifying import settings_of
 from heksher.clients.refreshing import let_go
 from heksher.clients.reporting import report_callback, report_forked, report_malformed
 from heksher.clients.thread_changes import ThreadChanges
@@ -210,7 +211,7 @@ class ThreadHeksherClient(HeksherClient):
                 raise ClientClosed("the client was closed")
             former = self._upkeep.publish(refreshed)
         self._upkeep.listeners.notify(refreshed.changed)
-        self._changes.put(refreshed.changed)
+        self._changes.put(settings_of(refreshed.changed))
         for _ in let_go(former):
             # Other threads may run between the parts; within one, Python lets none.
             continue

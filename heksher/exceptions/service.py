@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
 from heksher.exceptions.root import HeksherError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class ServiceError(HeksherError, httpx.HTTPError):

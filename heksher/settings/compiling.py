@@ -22,7 +22,7 @@ from heksher.settings.values import Coercion, Rejected
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.declaration import Declaration
     from heksher.settings.values import Json
 
     RawRule = tuple[int, Sequence[Sequence[str]], Json]
@@ -48,7 +48,7 @@ class CompileOptions:
 
 
 def compile_rule_set(
-    setting: DeclaredSetting,
+    setting: Declaration,
     default: Json,
     rules: Iterable[RawRule],
     *,
@@ -75,7 +75,7 @@ class _Compilation:
     """One setting being compiled: the tiers so far, and what went wrong so far."""
 
     def __init__(
-        self, setting: DeclaredSetting, previous: RuleSet[Any] | None, options: CompileOptions
+        self, setting: Declaration, previous: RuleSet[Any] | None, options: CompileOptions
     ) -> None:
         self._setting = setting
         self._previous = previous
@@ -221,13 +221,14 @@ class _Compilation:
         on_coerce = self._setting.on_coerce
         if on_coerce is None:
             raise Rejected(f"it would have to be coerced: {coercions[0]}")
-        called = _called("on_coerce", on_coerce, value, raw, tuple(coercions), rule, self._setting)
+        user_setting = self._setting.setting
+        called = _called("on_coerce", on_coerce, value, raw, tuple(coercions), rule, user_setting)
         return value if called is value else self._conforming("on_coerce", called)
 
     def _validated(self, value: Any, rule: Rule | None) -> Any:
         for validator in self._setting.validators:
             name = f"validator {getattr(validator, '__name__', type(validator).__name__)}"
-            called = _called(name, validator, value, rule, self._setting)
+            called = _called(name, validator, value, rule, self._setting.setting)
             if called is not value:
                 value = self._conforming(name, called)
         return value

@@ -6,8 +6,9 @@ An annotation says the same in fewer words; these are for code that builds types
 from __future__ import annotations
 
 import collections.abc
+from collections.abc import Callable
 from enum import Enum, Flag
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from heksher.exceptions import InvalidSettingType
 from heksher.settings.options import EnumDecoder, FlagDecoder, enum_options
@@ -20,9 +21,6 @@ from heksher.settings.values import (
     Rejected,
     SequenceDecoder,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Enum)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from heksher.exceptions import InvalidSetting
 from heksher.settings.comparing import content_of
-from heksher.settings.explaining import explain
+from heksher.settings.explaining import Read
 from heksher.settings.frozen import freeze
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.declaration import Declaration
     from heksher.settings.registry import Registry
 
 logger: Final = logging.getLogger("heksher")
@@ -57,7 +57,7 @@ class Instances:
     def __init__(
         self,
         model: type[BaseModel],
-        settings: Sequence[DeclaredSetting],
+        settings: Sequence[Declaration],
         paths: Sequence[Sequence[str]],
         registry: Registry,
     ) -> None:
@@ -152,7 +152,7 @@ class Instances:
 
     def _rule_ids(self, given: Mapping[str, Any]) -> list[int]:
         try:
-            found = [explain(setting, self._registry, given) for setting in self._settings]
+            found = [Read[Any](setting, given).resolution for setting in self._settings]
         except Exception:  # noqa: BLE001  # a default's function, called once more, may raise
             return []
         return sorted({one.rule_id for one in found if one.rule_id is not None})

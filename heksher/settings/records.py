@@ -38,7 +38,7 @@ from heksher.settings.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pydantic import TypeAdapter
 
@@ -225,8 +225,10 @@ def _one_type(record: Any, decoders: Mapping[str, Decoder]) -> Any:
     return next(iter(decoders.values())).type
 
 
-def model_fields(model: type[BaseModel], names: Mapping[str, Any]) -> list[RecordField]:
-    """Return the fields of a pydantic model; *names* may stand in its forward references.
+def model_fields(
+    model: type[BaseModel], names: Callable[[], Mapping[str, Any]]
+) -> list[RecordField]:
+    """Return the fields of a pydantic model; *names* returns what its forward references may use.
 
     Raises:
         Rejected: It is not frozen, keeps unknown keys, or a field is read by more than one key.
@@ -241,7 +243,7 @@ def model_fields(model: type[BaseModel], names: Mapping[str, Any]) -> list[Recor
     if config.get("extra") == "allow":
         raise Rejected(f'{model.__name__} has extra="allow": use "ignore" or "forbid"')
     if not model.__pydantic_complete__:
-        _complete(model, names)
+        _complete(model, names())
     return [
         RecordField(_key(name, field), name, field.annotation, field.is_required())
         for name, field in model.model_fields.items()

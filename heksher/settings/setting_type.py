@@ -6,19 +6,15 @@ It keeps the names of heksher-py, so that subclasses written for it go on workin
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from typing_extensions import override
 
 from heksher.settings.frozen import freeze
 from heksher.settings.type_strings import parse
-from heksher.settings.values import Coercion, Decoder, Rejected, check_json
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from heksher.settings.values import Json
+from heksher.settings.values import Coercion, Decoder, Json, Rejected, check_json
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

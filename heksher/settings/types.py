@@ -91,9 +91,17 @@ _SECRETS = (SecretStr, SecretBytes, Secret)
 
 
 class Namespace:
-    """The names that forward references of one declaration may use."""
+    """The names that forward references of one declaration may use.
 
-    def __init__(self, global_names: dict[str, Any], local_names: dict[str, Any]) -> None:
+    Args:
+        global_names: The module's.
+        local_names: Returns those of the function or class. Called only if there is a forward
+            reference, since Python 3.11 and 3.12 keep what a frame's `f_locals` holds alive.
+    """
+
+    def __init__(
+        self, global_names: dict[str, Any], local_names: Callable[[], dict[str, Any]] = dict
+    ) -> None:
         self._globals = global_names
         self._locals = local_names
 
@@ -105,7 +113,7 @@ class Namespace:
         """
         holder = SimpleNamespace(__annotations__={"type": reference})
         try:
-            hints = get_type_hints(holder, self._globals, self._locals, include_extras=True)
+            hints = get_type_hints(holder, self._globals, self._locals(), include_extras=True)
         except RecursionError:
             raise
         except Exception as error:  # noqa: BLE001  # the reference is evaluated, so anything may be
@@ -114,10 +122,9 @@ class Namespace:
             ) from None
         return hints["type"]
 
-    @property
     def known(self) -> dict[str, Any]:
-        """All names that are known here."""
-        return {**self._globals, **self._locals}
+        """Return all names that are known here."""
+        return {**self._globals, **self._locals()}
 
 
 def decoder_of(annotation: Any, namespace: Namespace | None = None) -> Decoder:
@@ -127,7 +134,7 @@ def decoder_of(annotation: Any, namespace: Namespace | None = None) -> Decoder:
         Rejected: There is no Heksher type for it; the reason says what to use instead.
     """
     primitive = _primitive(annotation)
-    return primitive or _Builder(namespace or Namespace({}, {})).build(annotation)
+    return primitive or _Builder(namespace or Namespace({})).build(annotation)
 
 
 def check_within(annotation: Any) -> None:
@@ -136,7 +143,7 @@ def check_within(annotation: Any) -> None:
     Raises:
         Rejected: It does not; the reason says what to use instead.
     """
-    _Builder(Namespace({}, {}), constrained=False).build(annotation)
+    _Builder(Namespace({}), constrained=False).build(annotation)
 
 
 def _primitive(annotation: Any) -> Decoder | None:

@@ -10,20 +10,17 @@ it can come from `export_snapshot` in a running program, or from the service its
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from heksher import wire
 from heksher.exceptions import UsageError
 from heksher.settings import registry as registries
-
-if TYPE_CHECKING:
-    import os
-
-    from heksher.settings.declared import DeclaredSetting
-    from heksher.settings.registry import Registry
-    from heksher.settings.rules import RuleSet
-    from heksher.wire import QueriedSetting
+from heksher.settings.declaration import Declaration
+from heksher.settings.registry import Registry
+from heksher.settings.rules import RuleSet
+from heksher.wire import QueriedSetting
 
 
 def export_snapshot(
@@ -80,7 +77,7 @@ def _published(registry: Registry) -> dict[str, dict[str, Any]]:
     }
 
 
-def _exported(setting: DeclaredSetting, rule_set: RuleSet[Any]) -> dict[str, Any]:
+def _exported(setting: Declaration, rule_set: RuleSet[Any]) -> dict[str, Any]:
     encode = setting.decoder.encode
     return {
         "default_value": encode(rule_set.default),

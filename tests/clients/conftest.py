@@ -17,6 +17,7 @@ from heksher.clients.effects import Breathe, Request, Send, Wait
 from heksher.clients.flows import refresh
 from heksher.clients.session import Session
 from heksher.server import create_app
+from heksher.settings.setting import declaration_of
 from heksher.wire import version_numbers
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ class Conversation:
         return refreshed
 
     def rule_set(self, setting: Setting[Any, ...]) -> RuleSet[Any]:
-        return self.registry.snapshot.rule_sets[setting.index]
+        return self.registry.snapshot.rule_sets[declaration_of(setting).index]
 
 
 @pytest.fixture

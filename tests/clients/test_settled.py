@@ -9,6 +9,7 @@ import pytest
 
 from clients.test_flows import answering, declare, known, reply
 from heksher.clients.refreshing import RULE_SETS_IN_ONE_GO, let_go
+from heksher.settings.setting import declaration_of
 from heksher.settings.state import Snapshot
 
 if TYPE_CHECKING:
@@ -64,12 +65,12 @@ def test_an_unchanged_refresh_keeps_fillers(
     talk.registry.set_defaults({})
     with pytest.raises(LookupError):
         settled[0].get()
-    filler = talk.registry.current_state()[settled[0].index + 1]
+    filler = talk.registry.current_state()[declaration_of(settled[0]).place + 1]
 
     talk.refresh()
 
     assert filler is not None
-    assert talk.registry.current_state()[settled[0].index + 1] is filler
+    assert talk.registry.current_state()[declaration_of(settled[0]).place + 1] is filler
 
 
 def test_a_refresh_after_a_change_replaces_that_setting_alone(
@@ -82,7 +83,7 @@ def test_a_refresh_after_a_change_replaces_that_setting_alone(
     talk.refresh()
 
     assert (settled[0].get(user="x"), settled[1].get(user="x")) == (7, 6)
-    assert talk.rule_set(settled[1]) is before[settled[1].index]
+    assert talk.rule_set(settled[1]) is before[declaration_of(settled[1]).index]
     assert is_settled(talk)
 
 
@@ -115,13 +116,13 @@ def test_a_new_setting_is_declared_and_queried(talk: Conversation) -> None:
     talk.refresh()
 
     assert talk.session.standings["new"].canonical_name == "new"
-    assert new.index in talk.registry.snapshot.rule_sets
+    assert declaration_of(new).index in talk.registry.snapshot.rule_sets
 
 
 def test_a_setting_that_died_is_queried_no_longer(
     talk: Conversation, settled: list[Setting[int]]
 ) -> None:
-    index = settled[0].index
+    index = declaration_of(settled[0]).index
     talk.kept.clear()
     del settled[0]
     gc.collect()

@@ -20,7 +20,7 @@ from clients.conftest import Canned, Conversation
 from heksher.exceptions import HeksherError, UsageError
 from heksher.settings.context import default_source
 from heksher.settings.registry import Registry
-from heksher.settings.setting import Setting
+from heksher.settings.setting import Setting, declaration_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +90,7 @@ class Program:
 
 
 def _rejections(state: Any, setting: Setting[int]) -> tuple[Any, ...]:
-    rule_set = state.rule_sets.get(setting.index)
+    rule_set = state.rule_sets.get(declaration_of(setting).index)
     return () if rule_set is None else rule_set.rejections
 
 

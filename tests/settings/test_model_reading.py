@@ -27,6 +27,7 @@ from heksher.settings.compiling import CompileOptions, compile_rule_set
 from heksher.settings.context import default_source
 from heksher.settings.frozen import FrozenDict, FrozenList, FrozenSet
 from heksher.settings.registry import Registry
+from heksher.settings.setting import declaration_of
 from heksher.settings.state import Snapshot
 
 if TYPE_CHECKING:
@@ -373,8 +374,8 @@ def publish_both(number: int) -> None:
     rule_sets = {}
     for name, value in (("low", number), ("high", number + 1)):
         setting = Range.settings[name]
-        rule_sets[setting.index] = compile_rule_set(
-            setting,
+        rule_sets[declaration_of(setting).index] = compile_rule_set(
+            declaration_of(setting),
             value,
             [(1, [["user", "x"]], value)],
             previous=None,
@@ -456,7 +457,7 @@ def test_first_use_by_many_threads_declares_once(fast_switching: None) -> None:
     del globals()["Late"]
 
     assert len(set(map(id, found))) == 1
-    assert registry.find("m.a") is found[0]
+    assert registry.find("m.a").setting is found[0]
 
 
 def test_threads_may_read_more_combinations_than_are_kept(

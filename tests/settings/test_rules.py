@@ -16,6 +16,7 @@ from heksher.settings import resolving
 from heksher.settings.compiling import CompileOptions, compile_rule_set
 from heksher.settings.registry import Registry
 from heksher.settings.rules import Origin, RuleSet
+from heksher.settings.setting import declaration_of
 from heksher.settings.state import Snapshot, Source
 
 if TYPE_CHECKING:
@@ -57,11 +58,17 @@ def published(
     registry = Registry()
     setting = Setting("s", int, features, DEFAULT, registry=registry)
     rule_set = compile_rule_set(
-        setting, DEFAULT, raw(rules), previous=None, options=CompileOptions(feature_order=order)
+        declaration_of(setting),
+        DEFAULT,
+        raw(rules),
+        previous=None,
+        options=CompileOptions(feature_order=order),
     )
     registry.publish(
         Snapshot(
-            rule_sets={setting.index: rule_set}, feature_order=tuple(order), source=Source.SERVICE
+            rule_sets={declaration_of(setting).index: rule_set},
+            feature_order=tuple(order),
+            source=Source.SERVICE,
         )
     )
     return setting
@@ -428,7 +435,11 @@ def test_reordered_rule_set_reads_by_the_new_order(registry: Registry, publish: 
 def compiled(rules: Sequence[Any], default: Any = 0) -> RuleSet[Any]:
     setting = Setting("s", float, ["a", "b"], 0.0, registry=Registry())
     return compile_rule_set(
-        setting, default, rules, previous=None, options=CompileOptions(feature_order=("a", "b"))
+        declaration_of(setting),
+        default,
+        rules,
+        previous=None,
+        options=CompileOptions(feature_order=("a", "b")),
     )
 
 
@@ -504,7 +515,11 @@ def test_reordered_rules_resolve_and_are_listed_as_if_compiled_so(
 def compiled_of(rules: Sequence[tuple[int, Conditions]], order: Sequence[str]) -> RuleSet[Any]:
     setting = Setting("s", int, FEATURES, DEFAULT, registry=Registry())
     return compile_rule_set(
-        setting, DEFAULT, raw(rules), previous=None, options=CompileOptions(feature_order=order)
+        declaration_of(setting),
+        DEFAULT,
+        raw(rules),
+        previous=None,
+        options=CompileOptions(feature_order=order),
     )
 
 

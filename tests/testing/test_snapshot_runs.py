@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from heksher import Setting, UsageError
+from heksher.settings.setting import declaration_of
 from heksher.testing import LocalService, export_snapshot
 from heksher.testing.exporting import read_snapshot
 from heksher.testing.snapshot_values import ProductionValues
@@ -341,7 +342,7 @@ def test_values_of_a_renamed_setting_are_found_by_its_alias(registry: Registry) 
     setting = Setting("new", int, ["user"], 1, alias="old", registry=registry)
     settings: Any = {"old": queried(1, (5, 2), (6, 1))}
 
-    values, left_out = ProductionValues(settings, registry).of([setting.index], 10)
+    values, left_out = ProductionValues(settings, registry).of([declaration_of(setting)], 10)
 
     assert [(one.value, one.sources, str(one)) for one in values] == [(2, (5,), "new, rule 5")]
     assert left_out == 0
@@ -353,7 +354,7 @@ def test_equal_values_are_one(registry: Registry) -> None:
     )
     settings: Any = {"a": queried([], *[(number, [float(number % 7)]) for number in range(1, 30)])}
 
-    values, _ = ProductionValues(settings, registry).of([setting.index], 100)
+    values, _ = ProductionValues(settings, registry).of([declaration_of(setting)], 100)
 
     assert len(values) == 7
     assert str(values[0]) == "a, rules 1, 8, 15 and 2 more"
@@ -371,6 +372,6 @@ def test_value_that_a_validator_refuses_is_reported(registry: Registry) -> None:
     settings: Any = {"a": queried(1, (5, 2), (6, 10))}
     values = ProductionValues(settings, registry)
 
-    assert [one.value for one in values.of([setting.index], 10)[0]] == [2]
+    assert [one.value for one in values.of([declaration_of(setting)], 10)[0]] == [2]
     assert len(values.rejected) == 1
     assert values.rejected[0].startswith("a, rule 6: ")
