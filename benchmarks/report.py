@@ -162,6 +162,70 @@ class Page:
     def miss(self, what: str, reason: str) -> None:
         self.missed.setdefault(reason, []).append(what)
 
+    def fold(self, start: int) -> None:
+        """Put the table since line *start* into a box that opens when it is clicked."""
+        rows = self.lines[start:]
+        self.lines[start:] = ["", f'??? note "All {len(rows) - 3} rows"']
+        self.add(*(f"    {row}" if row else "" for row in rows))
+
+    def summary(self) -> None:
+        """Say the most important figures, and show the chart."""
+        times, updates = self.sections["reads"]["times"], self.sections["updates"]
+        self.add("", "## In short")
+        self.add(*table("what", "heksher", "beside the floor", "beside heksher-py 0.2.2"))
+        for title, name in {
+            "a read without rules": "no rule",
+            "a read, 1,000 rules on one feature": "1,000 rules, hit",
+            "a read, rules over three sets of features": "three masks",
+            "a read from the bound context, 10 rules": "10 rules (bound)",
+        }.items():
+            ours = times["heksher"][name]
+            theirs = times["heksher-py"].get(name)
+            faster = (
+                f"{median(theirs['ns']) / median(ours['ns']):.0f} times as fast" if theirs else "-"
+            )
+            self.add(
+                f"| {title} | {ns(median(ours['ns']))} | {ratio(ours):.1f} {TIMES_FLOOR} | {faster} |"
+            )
+        both = updates["10,000 x 10"]
+        ours, theirs = median(both["heksher"]["cpu"]), median(both["heksher-py"]["cpu"])
+        self.add(
+            f"| CPU of an update in which all of 10,000 settings x 10 rules change | {ms(ours)} |"
+            f" - | {ours / theirs:.2f} of its {ms(theirs)} |"
+        )
+        small = self.sections["small_updates"]["10000"]["one"]
+        self.add(
+            f"| an update in which one of 10,000 settings changes | {ms(small['wall'])} | - | - |"
+        )
+        known = self.sections["starts"]["3000 known, 0 ms"]
+        started, before = known["heksher"]["wall"], known["heksher-py"]["wall"]
+        self.add(
+            f"| a start with 3,000 settings that the service knows | {ms(started)} | - |"
+            f" {before / started:.0f} times as fast |"
+        )
+        rule = self.sections["memory"]["one feature"]
+        self.add(
+            f"| memory for a rule, beside its value | {rule['heksher']['rule']:.0f} B |"
+            f" {rule['heksher']['bare']:.0f} B | {rule['heksher-py']['rule']:.0f} B |"
+        )
+        slowest, fastest = self.faster_range(times)
+        self.add(
+            "",
+            f"Over all measured reads, heksher is {slowest:.0f} to {fastest:.0f} times as fast as"
+            " heksher-py. What was wanted and is [not reached](#not-reached) is listed at the end.",
+            "",
+            "![What a read costs](performance.svg)",
+        )
+
+    def faster_range(self, times: dict[str, Any]) -> tuple[float, float]:
+        """Return how many times as fast as heksher-py the reads are: the least, and the most."""
+        both = times["heksher"].keys() & times["heksher-py"].keys()
+        faster = [
+            median(times["heksher-py"][name]["ns"]) / median(times["heksher"][name]["ns"])
+            for name in both
+        ]
+        return min(faster), max(faster)
+
     def reads(self) -> None:
         section = self.sections["reads"]
         times = section["times"]
@@ -173,8 +237,6 @@ class Page:
             " timed in turns with each read in the same process. The ratio is the median of the"
             " rounds; the spread is their lowest and highest. Everything is timed in a context with"
             " variables of others, as in any task.",
-            "",
-            "![What a read costs](performance.svg)",
         )
         self.add(*table("explicit keywords", "floor", "heksher", TIMES_FLOOR, "spread", "at most",
                         "heksher-py", "times faster", "reached"))  # fmt: skip
@@ -197,6 +259,7 @@ class Page:
 
     def forms(self, times: dict[str, Any]) -> None:
         self.add("", "### Where the context comes from, and how it is read")
+        start = len(self.lines)
         self.add(*table("form", "rules", "heksher", TIMES_FLOOR, "spread", "at most", "reached"))
         for form, title in FORMS.items():
             for name, workload in WORKLOADS.items():
@@ -209,6 +272,7 @@ class Page:
                          f"{target:g}"]  # fmt: skip
                 reason = reason_of(form, name, value, target)
                 self.row(f"{name}, {title}", Line(cells, value, target, reason))
+        self.fold(start)
         self.add(
             *table("times as fast as heksher-py", "from defaults", "from `ContextVar`s", "at least")
         )
@@ -450,6 +514,7 @@ def write(results: dict[str, Any]) -> None:
     """Write `docs/performance.md` and `docs/performance.svg`."""
     page = Page(results)
     page.add(HEADER.rstrip())
+    page.summary()
     page.reads()
     page.growth()
     page.updates()

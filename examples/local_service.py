@@ -15,7 +15,10 @@ def local_service(*context_features: str) -> Iterator[str]:
         assert process.stdout is not None  # noqa: S101  # it is a pipe
         first_line = process.stdout.readline()
         if not first_line:
-            raise RuntimeError("the service did not start: pip install '.[server]'")
+            raise RuntimeError(
+                "the service did not start: run pip install 'heksher[server]>=1.0.0.dev0',"
+                " or pip install '.[server]' in a checkout"
+            )
         try:
             yield first_line.split()[-1]
         finally:

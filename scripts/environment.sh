@@ -11,19 +11,25 @@ find_python() {
     local candidate
     if [ -n "${PYTHON:-}" ]; then
         is_recent "$PYTHON" && echo "$PYTHON" && return
-        echo "PYTHON is set to $PYTHON, which is no Python 3.11 or later" >&2
+        echo "expected PYTHON to be Python 3.11 or later, got $PYTHON: set it to another one" >&2
         return 1
     fi
     for candidate in python3 python3.14 python3.13 python3.12 python3.11 python; do
         is_recent "$candidate" && echo "$candidate" && return
     done
-    echo "heksher needs Python 3.11 or later; set PYTHON to one" >&2
+    echo "heksher needs Python 3.11 or later, and none was found: install one, or set PYTHON to one" >&2
     return 1
 }
 
-# install WHAT...: install with pip into .venv, quietly, making it first if it is not there.
+# install WHAT...: install with pip into .venv, quietly, making it first if it is not there. Versions are
+# those of dev.lock.
 install() {
     local python
+    # An environment of an older Python would keep pip busy for minutes.
+    if [ -x .venv/bin/python ] && ! is_recent .venv/bin/python; then
+        echo ".venv has a Python before 3.11: remove it, and run this again" >&2
+        return 1
+    fi
     # One without pip was left half made, by a Python without ensurepip or an interruption.
     if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
         python=$(find_python)
@@ -36,5 +42,6 @@ install() {
     echo "Installing into .venv: $*"
     # Dependency groups need pip 25.1.
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+        --constraint dev.lock "$@"
 }

@@ -16,7 +16,7 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 CORE = sorted(name for name in MODULES if name.startswith("heksher.settings."))
-OUTERMOST = ("server", "testing", "cli", "integrations")
+OUTERMOST = ("server", "testing", "moving", "cli", "integrations")
 ALLOWED = {("heksher.testing", "server")}
 """The one package on top of another: tests are given the embedded service."""
 
