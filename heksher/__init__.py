@@ -37,6 +37,7 @@ from heksher.settings.setting_type import Conversion, SettingType
 
 if typing.TYPE_CHECKING:
     from heksher.clients.async_client import AsyncHeksherClient
+    from heksher.clients.options import AsyncClientOptions, ClientOptions, ThreadClientOptions
     from heksher.clients.setting_data import SettingData
     from heksher.clients.status import ClientStatus
     from heksher.clients.thread_client import ThreadHeksherClient
@@ -54,6 +55,11 @@ else:
         globals(),
         {
             "heksher.clients.async_client": ["AsyncHeksherClient"],
+            "heksher.clients.options": [
+                "AsyncClientOptions",
+                "ClientOptions",
+                "ThreadClientOptions",
+            ],
             "heksher.clients.setting_data": ["SettingData"],
             "heksher.clients.status": ["ClientStatus"],
             "heksher.clients.thread_client": ["ThreadHeksherClient"],
@@ -66,8 +72,10 @@ else:
 __all__ = [
     "PROVIDED",
     "TRACK_ALL",
+    "AsyncClientOptions",
     "AsyncHeksherClient",
     "ClientClosed",
+    "ClientOptions",
     "ClientStateError",
     "ClientStatus",
     "ContextFeatures",
@@ -94,6 +102,7 @@ __all__ = [
     "SettingData",
     "SettingType",
     "SettingsModel",
+    "ThreadClientOptions",
     "ThreadHeksherClient",
     "UnexpectedResponse",
     "UnknownSetting",

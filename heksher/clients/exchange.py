@@ -10,12 +10,12 @@ from math import isinf
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakSet
 
 import httpx
 
 from heksher.clients.effects import without_frames
 from heksher.clients.transport import complete_response
+from heksher.clients.weakly_held import WeaklyHeld
 from heksher.exceptions import ClientClosed
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Sockets:
     """Sockets that are connected to the service, as long as anybody else holds them."""
 
     def __init__(self) -> None:
-        self._sockets: WeakSet[socket.socket] = WeakSet()
+        self._sockets: WeaklyHeld[socket.socket] = WeaklyHeld()
 
     def note(self, event: str, info: dict[str, Any]) -> None:
         """Take in a socket that was just connected, as httpcore tells of it."""
@@ -40,16 +40,16 @@ class Sockets:
 
     def shut_down(self) -> None:
         """End whatever any thread reads from them or writes to them."""
-        for connected in list(self._sockets):
+        for connected in self._sockets.living():
             with suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)
 
     def forget(self) -> None:
         """Close this process's copies only: nothing is said to the other end."""
-        for connected in list(self._sockets):
+        for connected in self._sockets.living():
             with suppress(OSError):
                 os.close(connected.detach())
-        self._sockets = WeakSet()
+        self._sockets = WeaklyHeld()
 
 
 class Exchange:

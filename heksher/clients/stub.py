@@ -5,19 +5,22 @@ value, `patch`, and `monkeypatch.setattr(client[setting], "rules", 5)`, which pu
 there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Final, Generic, Self, TypeVar, overload
+from typing import Any, Final, Generic, Self, TypeVar, Unpack, overload
 from unittest.mock import AsyncMock, MagicMock
 
 from heksher.clients.notifying import ChangeListeners
+from heksher.clients.options import (
+    AsyncClientOptions,
+    StubOptions,
+    ThreadClientOptions,
+    shows_options,
+    with_defaults,
+)
 from heksher.exceptions import UnknownSetting
-from heksher.settings import registry as registries
 from heksher.settings.context import DefaultSource, default_source
-from heksher.settings.registry import Registry
 from heksher.settings.setting import Setting, declaration_of
 from heksher.settings.stubbing import FormerRules, Rule, Stubs
 
@@ -29,9 +32,9 @@ T = TypeVar("T")
 class SettingPatcher(Generic[T]):
     """One setting of a stub client: `client[setting]`."""
 
-    def __init__(self, client: StubHeksherClient, setting: Setting[T, ...]) -> None:
+    def __init__(self, client: "StubHeksherClient", setting: Setting[T, ...]) -> None:
         self._client = client
-        self.setting: Final = setting
+        self.setting: Final[Setting[T, ...]] = setting
 
     @property
     def rules(self) -> FormerRules:
@@ -65,20 +68,33 @@ class _Patch:
         self._patcher.rules = self._former
 
 
+class _StubEvents:
+    """What a registry tells a stub: it changes nothing."""
+
+    def setting_declared(self) -> None:
+        """Do nothing: a new setting reads its declared default."""
+
+    def setting_outdated(self, setting: Any) -> None:
+        """Do nothing: what has been stubbed stays."""
+
+
 class StubHeksherClient:
     """Lets a test say what settings read, everywhere in the process; what both stubs do.
 
     Args:
         *args: Those of a real client; ignored.
-        registry: Whose settings, if not those of the process.
-        **kwargs: Those of a real client; ignored.
+        **options: Those of a real client; ignored, but for `registry`.
+
+    Raises:
+        TypeError: There is no such option.
     """
 
-    def __init__(
-        self, *args: object, registry: Registry = registries.DEFAULT, **kwargs: object
-    ) -> None:
-        self._registry = registry
-        self._stubs = Stubs(registry)
+    @shows_options(StubOptions)
+    def __init__(self, *args: object, **options: Unpack[StubOptions]) -> None:
+        known = with_defaults(options, StubOptions, type(self).__name__)
+        self._registry = known["registry"]
+        self._events = _StubEvents()
+        self._stubs = Stubs(self._registry)
         self._former_defaults: dict[str, DefaultSource] | None = None
         self._listeners = ChangeListeners()
 
@@ -154,18 +170,12 @@ class StubHeksherClient:
         """
         return self._listeners.on_change(listener)
 
-    def setting_declared(self) -> None:
-        """Do nothing: a new setting reads its declared default."""
-
-    def setting_outdated(self, setting: Any) -> None:
-        """Do nothing: what has been stubbed stays."""
-
     def _start(self) -> None:
-        self._registry.claim(self)
+        self._registry.claim(self._events)
 
     def _end(self) -> None:
         self.restore()
-        self._registry.release(self)
+        self._registry.release(self._events)
 
 
 class SyncStubHeksherClient(StubHeksherClient):
@@ -179,13 +189,12 @@ class SyncStubHeksherClient(StubHeksherClient):
         ping: A mock.
     """
 
-    def __init__(
-        self, *args: object, registry: Registry = registries.DEFAULT, **kwargs: object
-    ) -> None:
-        super().__init__(*args, registry=registry, **kwargs)
-        self.reload = MagicMock(return_value=None)
-        self.ping = MagicMock(return_value=None)
-        self.close = MagicMock(side_effect=self._end, return_value=None)
+    @shows_options(ThreadClientOptions)
+    def __init__(self, *args: object, **options: Unpack[ThreadClientOptions]) -> None:
+        super().__init__(*args, **options)
+        self.reload: MagicMock = MagicMock(return_value=None)
+        self.ping: MagicMock = MagicMock(return_value=None)
+        self.close: MagicMock = MagicMock(side_effect=self._end, return_value=None)
 
     def set_as_main(self) -> None:
         """Be the main client.
@@ -220,14 +229,13 @@ class AsyncStubHeksherClient(StubHeksherClient):
         ping: A mock.
     """
 
-    def __init__(
-        self, *args: object, registry: Registry = registries.DEFAULT, **kwargs: object
-    ) -> None:
-        super().__init__(*args, registry=registry, **kwargs)
-        self.reload = AsyncMock(return_value=None)
-        self.ping = AsyncMock(return_value=None)
-        self.aclose = AsyncMock(side_effect=self._end, return_value=None)
-        self.close = self.aclose
+    @shows_options(AsyncClientOptions)
+    def __init__(self, *args: object, **options: Unpack[AsyncClientOptions]) -> None:
+        super().__init__(*args, **options)
+        self.reload: AsyncMock = AsyncMock(return_value=None)
+        self.ping: AsyncMock = AsyncMock(return_value=None)
+        self.aclose: AsyncMock = AsyncMock(side_effect=self._end, return_value=None)
+        self.close: AsyncMock = self.aclose
 
     async def set_as_main(self) -> None:
         """Be the main client.

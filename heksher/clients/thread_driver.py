@@ -54,6 +54,11 @@ class ThreadDriver:
         """Whether it was closed, so that nothing it brought may be used any more."""
         return self._closed.is_set()
 
+    @property
+    def uses_callers_connections(self) -> bool:
+        """Whether the connections are the caller's, so that a forked child cannot have its own."""
+        return self._lines.are_callers
+
     def drive(self, flow: Flow[T], *, due: float = inf) -> T:
         """Do what *flow* asks for until it returns; return what it does.
 

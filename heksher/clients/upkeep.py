@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from heksher.clients.notifying import ChangeListeners
+from heksher.clients.pacing import Pacing
 from heksher.clients.reporting import (
     in_words,
     report_failure,
@@ -15,7 +16,6 @@ from heksher.clients.reporting import (
     report_started_from_snapshot,
 )
 from heksher.clients.retry_after import longest_asked, seconds_asked
-from heksher.clients.schedule import next_delay
 from heksher.clients.session import Session
 from heksher.clients.status import ClientStatus
 from heksher.settings.context import default_source
@@ -36,6 +36,7 @@ class Upkeep:
 
     Attributes:
         session: Its conversation with the service.
+        pacing: Decides when the next refresh is due.
         listeners: Who is told of changed settings.
         failures: How many refreshes in a row have failed.
     """
@@ -50,15 +51,15 @@ class Upkeep:
         last_good: LastGood | None,
     ) -> None:
         self._registry = registry
-        self._update_interval = update_interval
         self._last_good = last_good
-        self.session = Session(registry, context_features, declares=declares)
+        self.session: Session = Session(registry, context_features, declares=declares)
+        self.pacing: Pacing = Pacing(update_interval, self.session.randomness)
         self._defaults: dict[str, DefaultSource] = {}
-        self.listeners = ChangeListeners()
+        self.listeners: ChangeListeners = ChangeListeners()
         self._last_attempt: datetime | None = None
         self._last_success: datetime | None = None
         self._last_error: str | None = None
-        self.failures = 0
+        self.failures: int = 0
         self._asked_for = 0.0
 
     def take_over(self, client: MainClient) -> None:
@@ -83,6 +84,7 @@ class Upkeep:
 
     def begin(self) -> None:
         """Note that a refresh begins."""
+        self.pacing.began(monotonic())
         self._last_attempt, self._asked_for = datetime.now(UTC), 0.0
 
     def publish(self, refreshed: Refreshed) -> list[RuleSet[Any]]:
@@ -130,6 +132,7 @@ class Upkeep:
             report_recovery(self.failures)
         self.failures, self._last_error = 0, None
         self._last_success = datetime.now(UTC)
+        self._ended()
 
     def failed(self, error: Exception) -> None:
         """Note that a refresh failed."""
@@ -138,17 +141,31 @@ class Upkeep:
 
     def note(self, error: BaseException) -> None:
         """Note what went wrong; only its text, since it may hold whole answers."""
-        self.failures, self._last_error = self.failures + 1, in_words(error)
+        self.failures += 1
         self._asked_for = max(self._asked_for, seconds_asked(error))
+        self._ended()
+        self._last_error = in_words(error)
 
-    def delay(self) -> float:
-        """Return the seconds until the next refresh is due."""
-        return next_delay(
-            self._update_interval,
-            self.failures,
-            self.session.randomness,
-            asked_for=self._asked_for,
-        )
+    def _ended(self) -> None:
+        self.pacing.ended(monotonic(), failures=self.failures, asked_for=self._asked_for)
+
+    def wake(self) -> bool:
+        """Ask for a refresh soon; return whether `seconds_left` may be shorter now."""
+        return self.pacing.wake(monotonic())
+
+    def seconds_left(self) -> float:
+        """Return the seconds until a refresh is due: zero or less if it is."""
+        return self.pacing.seconds_left(monotonic())
+
+    def stopped(self, why: str) -> None:
+        """Note why there will be no further refresh, though nobody closed the client."""
+        self._last_error = why
+
+    def start_afresh(self) -> None:
+        """Go on in a forked child, with a refresh soon."""
+        self.session.start_afresh()
+        self.pacing.start_afresh(monotonic(), self.session.randomness)
+        self.wake()
 
     def status(self, *, started: bool) -> ClientStatus:
         """Return the state of things."""

@@ -1,5 +1,7 @@
 """Declaring a setting: it is created, found up to date or outdated, upgraded, or refused."""
 
+from typing import Final
+
 from fastapi import APIRouter
 from sqlalchemy import Connection
 from starlette.responses import Response
@@ -28,7 +30,7 @@ from heksher.settings.differences import (
 )
 from heksher.settings.type_strings import Json
 
-router = APIRouter(prefix="/settings")
+router: Final = APIRouter(prefix="/settings")
 
 
 @router.post("/declare")

@@ -8,15 +8,8 @@ from operator import itemgetter
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final
 
-from heksher.settings.rules import (
-    CompiledRule,
-    Origin,
-    Rejection,
-    Rule,
-    RuleSet,
-    Tier,
-    in_precedence,
-)
+from heksher.settings.rules import CompiledRule, Origin, Rejection, RuleSet, ServiceRule
+from heksher.settings.tiers import Tier, in_precedence
 from heksher.settings.values import Coercion, Rejected
 
 if TYPE_CHECKING:
@@ -216,7 +209,7 @@ class _Compilation:
         return value
 
     def _coerced(
-        self, value: Any, raw: Json, coercions: Sequence[Coercion], rule: Rule | None
+        self, value: Any, raw: Json, coercions: Sequence[Coercion], rule: ServiceRule | None
     ) -> Any:
         on_coerce = self._setting.on_coerce
         if on_coerce is None:
@@ -225,7 +218,7 @@ class _Compilation:
         called = _called("on_coerce", on_coerce, value, raw, tuple(coercions), rule, user_setting)
         return value if called is value else self._conforming("on_coerce", called)
 
-    def _validated(self, value: Any, rule: Rule | None) -> Any:
+    def _validated(self, value: Any, rule: ServiceRule | None) -> Any:
         for validator in self._setting.validators:
             name = f"validator {getattr(validator, '__name__', type(validator).__name__)}"
             called = _called(name, validator, value, rule, self._setting.setting)
@@ -272,25 +265,20 @@ def _arranged(
 
     Returns:
         No positions where a setting is not configurable by one of them; no function where the
-        values are in order. All settings keep the one tuple of positions.
+        values are in order.
     """
     if not set(features) <= set(configurable):
         return None, None
     positions = [configurable.index(feature) for feature in features]
     ascending = sorted(positions)
     if ascending == positions:
-        return _shared(tuple(positions)), None
+        return tuple(positions), None
     order = [positions.index(position) for position in ascending]
-    return _shared(tuple(ascending)), itemgetter(*order)
+    return tuple(ascending), itemgetter(*order)
 
 
-@lru_cache(maxsize=4_096)
-def _shared(positions: tuple[int, ...]) -> tuple[int, ...]:
-    return positions
-
-
-def _rule(rule_id: int, conditions: Sequence[Sequence[str]], raw: Json) -> Rule:
-    return Rule(rule_id, tuple([(one[0], one[1]) for one in conditions]), raw)
+def _rule(rule_id: int, conditions: Sequence[Sequence[str]], raw: Json) -> ServiceRule:
+    return ServiceRule(rule_id, tuple([(one[0], one[1]) for one in conditions]), raw)
 
 
 def _called(name: str, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -12,9 +12,10 @@ from pydantic_core import to_jsonable_python
 
 from heksher.settings.context import ABSENT, NO_DEFAULT, bound_features, read_default
 from heksher.settings.declaration import Declaration
-from heksher.settings.rules import CompiledRule, Condition, Origin, Rejection, in_order
+from heksher.settings.rules import CompiledRule, Condition, Origin, Rejection
 from heksher.settings.state import Overlay, Source, State, StateContent, rule_set_in
-from heksher.settings.values import Coercion
+from heksher.settings.tiers import in_order
+from heksher.settings.values import Coercion, with_article
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -44,7 +45,7 @@ class FeatureValue:
     def __str__(self) -> str:
         note = ""
         if self.value is not None and not isinstance(self.value, str):
-            note = f", a {type(self.value).__name__}, which matches nothing: give a str"
+            note = f", {with_article(type(self.value).__name__)}, which matches nothing: give a str"
         return f"{self.feature}={self.value!r} ({self.source.value}{note})"
 
 

@@ -11,16 +11,11 @@ from enum import Enum, Flag
 from typing import Any, TypeVar
 
 from heksher.exceptions import InvalidSettingType
-from heksher.settings.options import EnumDecoder, FlagDecoder, enum_options
+from heksher.settings.containers import MappingDecoder, SequenceDecoder
+from heksher.settings.options import FlagDecoder, enum_decoder
 from heksher.settings.setting_type import Conversion, SettingType
 from heksher.settings.types import decoder_of
-from heksher.settings.values import (
-    Coercion,
-    Decoder,
-    MappingDecoder,
-    Rejected,
-    SequenceDecoder,
-)
+from heksher.settings.values import Coercion, Decoder, Rejected
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
@@ -78,11 +73,7 @@ class HeksherEnum(_DecodedType[E]):
     """
 
     def __init__(self, enum_type: type[E]) -> None:
-        super().__init__(
-            lambda: EnumDecoder(
-                enum_options(_subclass(enum_type, Enum)), f"a member of {enum_type.__name__}"
-            )
-        )
+        super().__init__(lambda: enum_decoder(_subclass(enum_type, Enum)))
 
 
 class HeksherFlags(_DecodedType[F]):

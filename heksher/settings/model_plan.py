@@ -11,7 +11,7 @@ from heksher.settings.checks import check_configurable_features
 from heksher.settings.comparing import identical
 from heksher.settings.context import ABSENT, Scope
 from heksher.settings.model_fields import SettingField, setting_fields
-from heksher.settings.model_instances import Instances, is_key
+from heksher.settings.model_instances import Instances
 from heksher.settings.model_reading import model_reader_factory
 from heksher.settings.reading import unexpected_argument
 from heksher.settings.setting import Setting, declaration_of
@@ -78,14 +78,14 @@ class ModelPlan:
         self.get = self._make_get(model.__qualname__)
 
     def _make_get(self, model_name: str) -> Any:
-        own_keys = tuple([is_key(setting.default_value) for setting in self._in_order])
-        get: Any = model_reader_factory(self._features, own_keys)(
+        instances = self._instances
+        get: Any = model_reader_factory(self._features, instances.own_keys)(
             self.registry,
             [setting.place for setting in self._in_order],
             self._filling,
             self._read_late,
-            self._instances.by_key,
-            self._find,
+            instances.by_key,
+            instances.find,
             unexpected_argument,
             f"{model_name}.get",
         )
@@ -102,9 +102,6 @@ class ModelPlan:
         given = self._given(values)
         with Scope(self.registry.view, self.registry.pinned_view):
             return tuple([setting.get(**given) for setting in self.settings.values()])
-
-    def _find(self, key: Any, values: tuple[Any, ...], context: tuple[Any, ...]) -> Any:
-        return self._instances.find(key, values, self._given(context))
 
     def _given(self, values: tuple[Any, ...]) -> dict[str, Any]:
         return {

@@ -61,14 +61,6 @@ def model_reader_source(features: tuple[str, ...], own_keys: tuple[bool, ...]) -
     signature, other_lines, variables = parameters_of(features)
     arguments = ", ".join(variables)
     places = range(len(own_keys))
-    key = "øvalues"
-    if not all(own_keys):
-        parts = [f"øvalues[{place}]" for place in places]
-        key = "".join(
-            f"{part}, " if is_own_key else f"id({part}), "
-            for part, is_own_key in zip(parts, own_keys, strict=True)
-        )
-        key = f"({key})"
     filled = "".join(
         f"(østate[øj{place}] or øfilling(østate, {place}))({arguments}), " for place in places
     )
@@ -97,7 +89,7 @@ def model_reader_source(features: tuple[str, ...], own_keys: tuple[bool, ...]) -
             f"            øvalues = ({filled})",
             "        else:",
             f"            øvalues = ({complete})",
-            f"        økey = {key}",
+            f"        økey = {_key_source(own_keys)}",
             "        try:",
             "            return øinstances[økey][0]",
             "        except KeyError:",
@@ -105,3 +97,11 @@ def model_reader_source(features: tuple[str, ...], own_keys: tuple[bool, ...]) -
             "    return øget",
         ]
     )
+
+
+def _key_source(own_keys: tuple[bool, ...]) -> str:
+    if all(own_keys):
+        return "øvalues"
+    parts = [f"øvalues[{place}]" for place in range(len(own_keys))]
+    pairs = zip(parts, own_keys, strict=True)
+    return f"({''.join([f'{part}, ' if is_own_key else f'id({part}), ' for part, is_own_key in pairs])})"

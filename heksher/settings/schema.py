@@ -23,6 +23,8 @@ from heksher.settings.setting import Setting
 from heksher.settings.type_schemas import Schema
 from heksher.settings.values import Json, check_json
 
+AnySetting = Setting[Any, ...]
+
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 """The version of JSON Schema that is written."""
 

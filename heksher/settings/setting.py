@@ -48,7 +48,7 @@ from heksher.settings.listening import Attached
 from heksher.settings.location import Location, declaring_frame, location_of
 from heksher.settings.observing import read_observed
 from heksher.settings.registry import Registry
-from heksher.settings.rules import Rule
+from heksher.settings.rules import ServiceRule
 from heksher.settings.setting_type import SettingType
 from heksher.settings.subscript import SubscriptedSetting
 from heksher.settings.values import Coercion, Decoder, Json, Rejected
@@ -78,7 +78,7 @@ def take_coerced(
     coerced: T,
     raw: Any,
     coercions: Sequence[Coercion],
-    rule: Rule | None,
+    rule: ServiceRule | None,
     setting: Setting[T, ...],
 ) -> T:
     """Take what is left of a value that fits in part; what `on_coerce` is by default."""
@@ -364,7 +364,7 @@ class Setting(Generic[T, P]):
         """Add a check of rule values and of the service's default; usable as a decorator.
 
         It is called as `validator(value, rule, setting)`, after those added before; *rule* is a
-        `Rule`, or `None` for the default. What it returns is the value; a `TypeError` or
+        `ServiceRule`, or `None` for the default. What it returns is the value; a `TypeError` or
         `ValueError` rejects that value alone. It does not see the declared default. Once values
         have been fetched, adding one asks for them again.
 

@@ -83,13 +83,8 @@ class CustomDecoder(Decoder):
             heksher_type = parse(custom.heksher_string())
         except Exception as error:  # noqa: BLE001  # a user's code may raise or return anything
             raise Rejected(f"heksher_string() of {type(custom).__name__}: {error}") from None
-        super().__init__(heksher_type, f"a value of {type(custom).__name__}")
+        super().__init__(heksher_type, f"a value of {type(custom).__name__}", in_parts=True)
         self._custom = custom
-
-    @property
-    @override
-    def in_parts(self) -> bool:
-        return True
 
     @override
     def decode(self, raw: Json, coercions: list[Coercion]) -> Any:

@@ -11,7 +11,7 @@ from heksher.settings.checks import check_value
 from heksher.settings.compiling import CompileOptions, compile_rule_set
 from heksher.settings.rules import RuleSet
 from heksher.settings.state import Source
-from heksher.settings.values import Rejected
+from heksher.settings.values import Rejected, with_article
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -163,7 +163,7 @@ def _pairs(setting: Declaration, rules: Any) -> list[tuple[list[tuple[str, str]]
     for rule in rules:
         if not isinstance(rule, Rule):
             raise InvalidValue(
-                f"the rules of setting {setting.name!r} hold a {type(rule).__name__}: give either"
+                f"the rules of setting {setting.name!r} hold {with_article(type(rule).__name__)}: give either"
                 " instances of Rule, or one value"
             )
         conditions = _conditions(setting, rule.match_conditions)

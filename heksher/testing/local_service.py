@@ -1,7 +1,5 @@
 """`LocalService`: the embedded service inside a test."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Final, Self
@@ -11,7 +9,7 @@ import httpx
 
 from heksher.clients.declaring import declaration_body
 from heksher.exceptions import InvalidValue
-from heksher.server import MISSING_EXTRA, create_app
+from heksher.server import MISSING_EXTRA
 from heksher.settings.checks import check_value
 from heksher.settings.setting import Setting, declaration_of
 from heksher.settings.values import Rejected
@@ -43,6 +41,9 @@ class LocalService:
     """
 
     def __init__(self, context_features: Iterable[str]) -> None:
+        # Here, since the stubs beside this class need no extra.
+        from heksher.server import create_app
+
         self._app = create_app(context_features=context_features)
         self._failures = Failures(self._app)
         self._thread = LoopThread()

@@ -33,40 +33,34 @@ class _Client(ThreadHeksherClient):
             URL,
             INTERVAL,
             ["environment", "user"],
-            http_client=http,
+            http_client_args={"trust_env": False},
             registry=world.registry,
             max_response_bytes=GREATEST,
             snapshot_path=path,
         )
+        # Not as an argument: with connections of the caller's, no forked child goes on.
+        self._endpoint.http_client_args["transport"] = http._transport
         self._upkeep.session.randomness.seed(world.random.random())
         self._driver._closed = VirtualEvent(world.clock)
         self.world = world
-        self.due = 0.0
 
     def on_update_ok(self) -> None:
         self.world.told()
 
     def _start_thread(self) -> None:
-        self.due = self.world.clock.now if self._is_woken else self._next()
-
-    def _next(self) -> float:
-        return self.world.clock.now + self._upkeep.delay()
+        """Start none: `run_until` refreshes."""
 
     def run_until(self, end: float) -> None:
         """Do what the thread would do until the clock shows *end*."""
         clock = self.world.clock
-        while self.due <= end or self._is_woken:
-            if not self._is_woken:
-                clock.now = max(clock.now, self.due)
-            self._is_woken = False
+        while (left := self._upkeep.seconds_left()) <= end - clock.now:
+            clock.pass_time(max(0.0, left))
             self._refresh(thorough=False)
-            self.due = self._next()
         clock.now = max(clock.now, end)
 
     def reload(self) -> None:
         """Do as the thread would if a call of `reload` were waiting."""
         error = self._refresh(thorough=True)
-        self.due = self._next()
         if error is not None:
             raise error
 
@@ -178,7 +172,7 @@ class _Play:
             world.records.forget()
             world.check_reads(client.status)
             said = [one for one in world.records.messages if "updated again from now on" in one]
-            client.run_until(world.clock.now)
+            client.run_until(world.clock.now + 1)
             world.check_settled(client.status)
             os._exit(0 if len(said) == 1 else 1)
         finally:

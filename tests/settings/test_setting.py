@@ -41,7 +41,7 @@ from heksher.settings.compiling import CompileOptions, compile_rule_set
 from heksher.settings.context import default_source
 from heksher.settings.frozen import FrozenDict, FrozenList
 from heksher.settings.registry import Registry
-from heksher.settings.rules import Origin, Rule
+from heksher.settings.rules import Origin, ServiceRule
 from heksher.settings.setting import declaration_of
 from heksher.settings.state import Snapshot, Source
 
@@ -468,7 +468,7 @@ def test_value_that_is_no_str_matches_nothing(
 def test_explanation_says_that_a_value_of_another_type_matches_nothing(registry: Registry) -> None:
     explained = ttl(registry).explain(user=5)
 
-    assert "user=5 (argument, a int, which matches nothing: give a str)" in str(explained)
+    assert "user=5 (argument, an int, which matches nothing: give a str)" in str(explained)
     assert "matches nothing" not in str(ttl(registry).explain(user=None))
 
 
@@ -977,7 +977,7 @@ def test_validators_are_called_in_order_with_value_rule_and_setting(
     calls: list[Any] = []
 
     @setting.add_validator
-    def double(value: int, rule: Rule | None, setting: Setting[int]) -> int:
+    def double(value: int, rule: ServiceRule | None, setting: Setting[int]) -> int:
         calls.append((value, rule, setting))
         return value * 2
 
@@ -985,7 +985,7 @@ def test_validators_are_called_in_order_with_value_rule_and_setting(
     publish(setting, IF_USER_IS_JOHN, default=5)
 
     assert (setting.get(user="john"), setting.get(user="x"), setting.default_value) == (21, 11, 60)
-    assert calls == [(5, None, setting), (10, Rule(1, (("user", "john"),), 10), setting)]
+    assert calls == [(5, None, setting), (10, ServiceRule(1, (("user", "john"),), 10), setting)]
 
 
 @pytest.mark.parametrize("error", [TypeError, ValueError, KeyError, ZeroDivisionError])
@@ -1108,7 +1108,11 @@ def test_on_coerce_is_given_all_there_is_to_know(registry: Registry, publish: Pu
     calls: list[Any] = []
 
     def decide(
-        coerced: list[str], raw: Any, coercions: Sequence[Coercion], rule: Rule | None, setting: Any
+        coerced: list[str],
+        raw: Any,
+        coercions: Sequence[Coercion],
+        rule: ServiceRule | None,
+        setting: Any,
     ) -> list[str]:
         calls.append(
             (coerced, raw, [one.path for one in coercions], rule and rule.rule_id, setting)
