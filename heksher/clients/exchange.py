@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
-from heksher.clients.effects import without_frames
+from heksher.clients.responses import without_frames
 from heksher.clients.transport import complete_response
 from heksher.clients.weakly_held import WeaklyHeld
 from heksher.exceptions import ClientClosed
@@ -102,6 +102,7 @@ class Exchange:
             answer = self._answers.get(timeout=None if isinf(timeout) else timeout)
         except Empty:
             self._is_abandoned = True
+            self._drop()
             # The thread is to end, too, and the connection must not be used for another request.
             # No other flow uses these sockets.
             self._sockets.shut_down()
@@ -117,6 +118,11 @@ class Exchange:
         self._answers.put(ClientClosed("the client was closed"))
         self._sockets.shut_down()
 
+    def _drop(self) -> None:
+        """Drop a response that came too late: its request refers to this exchange."""
+        with suppress(Empty):
+            self._answers.get_nowait()
+
     def _run(self) -> None:
         answer: Answer
         try:
@@ -126,8 +132,9 @@ class Exchange:
         except BaseException as error:  # noqa: BLE001  # it must not leave anybody waiting
             answer = httpx.ReadError(f"the transport raised {type(error).__name__}")
         if not self._is_abandoned:
-            # Else nobody would take it out, and its request refers to this exchange.
             self._answers.put(answer)
+            if self._is_abandoned:
+                self._drop()
 
     def _stream(self) -> Answer:
         arguments = self._endpoint.httpx_arguments(self._request)
