@@ -102,7 +102,7 @@ class Exchange:
             answer = self._answers.get(timeout=None if isinf(timeout) else timeout)
         except Empty:
             self._is_abandoned = True
-            self._drop()
+            self._drop_if_late()
             # The thread is to end, too, and the connection must not be used for another request.
             # No other flow uses these sockets.
             self._sockets.shut_down()
@@ -118,10 +118,11 @@ class Exchange:
         self._answers.put(ClientClosed("the client was closed"))
         self._sockets.shut_down()
 
-    def _drop(self) -> None:
-        """Drop a response that came too late: its request refers to this exchange."""
-        with suppress(Empty):
-            self._answers.get_nowait()
+    def _drop_if_late(self) -> None:
+        """Drop a response that nobody waits for any more: its request refers to this exchange."""
+        if self._is_abandoned:
+            with suppress(Empty):
+                self._answers.get_nowait()
 
     def _run(self) -> None:
         answer: Answer
@@ -133,8 +134,7 @@ class Exchange:
             answer = httpx.ReadError(f"the transport raised {type(error).__name__}")
         if not self._is_abandoned:
             self._answers.put(answer)
-            if self._is_abandoned:
-                self._drop()
+            self._drop_if_late()
 
     def _stream(self) -> Answer:
         arguments = self._endpoint.httpx_arguments(self._request)
