@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from time import sleep
+from typing import TYPE_CHECKING, Any, Final
 
 from heksher.clients.outcomes import DefaultRead
 from heksher.settings.comparing import identical
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from heksher.settings.state import Snapshot
     from heksher.settings.values import Coercion, Json
     from heksher.wire import QueriedSetting
+
+ENCODED_IN_ONE_GO: Final = 20
+"""How many settings are encoded before other threads may run: about a millisecond."""
 
 RawValues = dict["int | None", Any]
 """Raw values by rule id; `None` is the service's default."""
@@ -49,7 +53,9 @@ class Encoding:
         self, settings: Iterable[Declaration], snapshot: Snapshot
     ) -> Iterator[tuple[str, SavedSetting]]:
         """Yield the declared name and the values of each of *settings* in *snapshot*."""
-        for setting in settings:
+        for place, setting in enumerate(settings):
+            if place % ENCODED_IN_ONE_GO == 0:
+                sleep(0)  # an event loop may be waiting, and Python itself switches every 5 ms only
             rule_set = snapshot.rule_sets.get(setting.index, setting.declared_rules)
             yield setting.name, self._encoded(setting, rule_set)
 
