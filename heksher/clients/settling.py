@@ -84,9 +84,8 @@ class Settling:
         if self._tries_again and any(one.refusal for one in standings.values()):
             return True
         # If the defaults are equal, only the list shows a newer version of another program.
-        return self._thorough and any(
-            standings[one.name].reads_local_default(one) for one in self.declared
-        )
+        readings = self._session.readings.values()
+        return self._thorough and any(reading.is_local_default for reading in readings)
 
     def _has_unknown(self) -> bool:
         for setting in self.declared:
@@ -144,7 +143,8 @@ class Settling:
 
     def has_waited_for_features(self) -> bool:
         """Return whether a setting was refused for context features that now exist."""
-        return any(self._has_waited(one) for one in self.standings.values())
+        waiting = [one for one in self.standings.values() if one.lacked_features]
+        return any(map(self._has_waited, waiting))
 
     def _has_waited(self, standing: Standing) -> bool:
         return bool(standing.lacked_features) and all(
