@@ -1,7 +1,7 @@
-"""The JSON of the service's API, version 1: the only place that knows its shapes.
+"""The JSON of the service's API, version 1; no other module knows its shapes.
 
-Shapes are checked strictly, unknown keys are ignored, and meaning is left to others. The bulk of a
-query is read into plain dicts, which costs half of what models do.
+Shapes are checked strictly, unknown keys are ignored, and the meaning is left to others. Queries
+are read into plain dicts, which cost half as much as models.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 K = TypeVar("K")
 
-STRICT = ConfigDict(strict=True, defer_build=True)  # built at first use: half are rarely needed
+STRICT = ConfigDict(
+    strict=True, defer_build=True
+)  # built on first use: half of them are rarely needed
 
 
 @with_config(STRICT)
 class QueriedRule(TypedDict):
-    """A rule in the answer to a query; `context_features` are its conditions."""
+    """A rule in the response to a query; `context_features` are its conditions."""
 
     value: Any
     context_features: list[tuple[str, str]]
@@ -33,22 +35,22 @@ class QueriedRule(TypedDict):
 
 @with_config(STRICT)
 class QueriedSetting(TypedDict):
-    """A setting in the answer to a query."""
+    """A setting in the response to a query."""
 
     default_value: Any
     rules: list[QueriedRule]
 
 
 @with_config(STRICT)
-class QueryAnswer(TypedDict):
-    """The answer to a query: settings by canonical name."""
+class QueryResponse(TypedDict):
+    """The response to a query: settings by canonical name."""
 
     settings: dict[str, QueriedSetting]
 
 
 @with_config(STRICT)
-class LooseQueryAnswer(TypedDict):
-    """The answer to a query of which only the outline is right."""
+class LooseQueryResponse(TypedDict):
+    """The response to a query, with entries of any shape."""
 
     settings: dict[str, Any]
 
@@ -56,7 +58,7 @@ class LooseQueryAnswer(TypedDict):
 @with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class ListedSetting:
-    """A setting as the service lists it, with all that it knows of it."""
+    """A setting in the service's list, with all its attributes."""
 
     name: str
     configurable_features: list[str]
@@ -73,29 +75,29 @@ class ListedSetting:
 
 
 @with_config(STRICT)
-class SettingsAnswer(TypedDict):
+class SettingsResponse(TypedDict):
     """The list of settings."""
 
     settings: list[ListedSetting]
 
 
 @with_config(STRICT)
-class LooseSettingsAnswer(TypedDict):
-    """A list of settings of which only the outline is right."""
+class LooseSettingsResponse(TypedDict):
+    """The list of settings, with entries of any shape."""
 
     settings: list[Any]
 
 
 @with_config(STRICT)
-class ContextFeaturesAnswer(TypedDict):
+class ContextFeaturesResponse(TypedDict):
     """The context features in the service's order."""
 
     context_features: list[str]
 
 
 @with_config(STRICT)
-class HealthAnswer(TypedDict):
-    """What a healthy service says."""
+class HealthResponse(TypedDict):
+    """The response of a healthy service."""
 
     version: str
 
@@ -111,8 +113,8 @@ class DifferenceBody(TypedDict):
 
 
 @with_config(STRICT)
-class OutcomeAnswer(TypedDict):
-    """What came of a declaration."""
+class OutcomeResponse(TypedDict):
+    """The outcome of a declaration."""
 
     outcome: str
     previous_version: NotRequired[str]
@@ -121,33 +123,35 @@ class OutcomeAnswer(TypedDict):
 
 
 @with_config(STRICT)
-class ErrorAnswer(TypedDict):
-    """What some error statuses come with; most come with plain text, or nothing."""
+class ErrorResponse(TypedDict):
+    """The body of some error responses; most have plain text, or nothing."""
 
     detail: str
 
 
-QUERY_ANSWER: TypeAdapter[QueryAnswer] = TypeAdapter(QueryAnswer)
+QUERY_RESPONSE: TypeAdapter[QueryResponse] = TypeAdapter(QueryResponse)
 QUERIED_SETTING: TypeAdapter[QueriedSetting] = TypeAdapter(QueriedSetting)
-LOOSE_QUERY_ANSWER: TypeAdapter[LooseQueryAnswer] = TypeAdapter(LooseQueryAnswer)
-SETTINGS_ANSWER: TypeAdapter[SettingsAnswer] = TypeAdapter(SettingsAnswer)
-LOOSE_SETTINGS_ANSWER: TypeAdapter[LooseSettingsAnswer] = TypeAdapter(LooseSettingsAnswer)
+LOOSE_QUERY_RESPONSE: TypeAdapter[LooseQueryResponse] = TypeAdapter(LooseQueryResponse)
+SETTINGS_RESPONSE: TypeAdapter[SettingsResponse] = TypeAdapter(SettingsResponse)
+LOOSE_SETTINGS_RESPONSE: TypeAdapter[LooseSettingsResponse] = TypeAdapter(LooseSettingsResponse)
 LISTED_SETTING: TypeAdapter[ListedSetting] = TypeAdapter(ListedSetting)
-CONTEXT_FEATURES_ANSWER: TypeAdapter[ContextFeaturesAnswer] = TypeAdapter(ContextFeaturesAnswer)
-HEALTH_ANSWER: TypeAdapter[HealthAnswer] = TypeAdapter(HealthAnswer)
-OUTCOME_ANSWER: TypeAdapter[OutcomeAnswer] = TypeAdapter(OutcomeAnswer)
-ERROR_ANSWER: TypeAdapter[ErrorAnswer] = TypeAdapter(ErrorAnswer)
+CONTEXT_FEATURES_RESPONSE: TypeAdapter[ContextFeaturesResponse] = TypeAdapter(
+    ContextFeaturesResponse
+)
+HEALTH_RESPONSE: TypeAdapter[HealthResponse] = TypeAdapter(HealthResponse)
+OUTCOME_RESPONSE: TypeAdapter[OutcomeResponse] = TypeAdapter(OutcomeResponse)
+ERROR_RESPONSE: TypeAdapter[ErrorResponse] = TypeAdapter(ErrorResponse)
 
 
 class WrongShape(ValueError):  # noqa: N818  # says what happened
-    """A body is no JSON, or not of the shape it should have; the text quotes nothing of it."""
+    """A body is not valid JSON, or has another shape than expected; the text quotes none of it."""
 
 
 def read(adapter: TypeAdapter[T], body: bytes) -> T:
-    """Return *body*, JSON, in the shape of *adapter*.
+    """Return the JSON text *body*, validated by *adapter*.
 
     Raises:
-        WrongShape: It is no JSON, or of another shape.
+        WrongShape: It is not valid JSON, or has another shape.
     """
     try:
         return adapter.validate_json(body)
@@ -156,30 +160,30 @@ def read(adapter: TypeAdapter[T], body: bytes) -> T:
 
 
 def read_query(body: bytes) -> tuple[dict[str, QueriedSetting], dict[str, str]]:
-    """Return the settings of the answer to a query, and what is wrong with those left out.
+    """Return the settings in a response to a query, and why entries were left out.
 
-    Both are by canonical name. A malformed entry harms no other.
+    Both are keyed by canonical name. A malformed entry affects no other.
 
     Raises:
-        WrongShape: It is no answer to a query at all.
+        WrongShape: It is not a response to a query at all.
     """
     try:
-        return read(QUERY_ANSWER, body)["settings"], {}
+        return read(QUERY_RESPONSE, body)["settings"], {}
     except WrongShape:
-        loose = read(LOOSE_QUERY_ANSWER, body)["settings"]
+        loose = read(LOOSE_QUERY_RESPONSE, body)["settings"]
     return _read_each(QUERIED_SETTING, loose.items())
 
 
 def read_list(body: bytes) -> tuple[list[ListedSetting], dict[int, str]]:
-    """Return the service's list of settings, and by their places what is wrong with those left out.
+    """Return the service's list of settings, and why entries were left out, by their positions.
 
     Raises:
-        WrongShape: It is no list of settings at all.
+        WrongShape: It is not a list of settings at all.
     """
     try:
-        return read(SETTINGS_ANSWER, body)["settings"], {}
+        return read(SETTINGS_RESPONSE, body)["settings"], {}
     except WrongShape:
-        loose = read(LOOSE_SETTINGS_ANSWER, body)["settings"]
+        loose = read(LOOSE_SETTINGS_RESPONSE, body)["settings"]
     good, reasons = _read_each(LISTED_SETTING, enumerate(loose))
     return list(good.values()), reasons
 
@@ -187,12 +191,12 @@ def read_list(body: bytes) -> tuple[list[ListedSetting], dict[int, str]]:
 def _read_each(
     adapter: TypeAdapter[T], entries: Iterable[tuple[K, Any]]
 ) -> tuple[dict[K, T], dict[K, str]]:
-    """Return the entries that have the shape of *adapter*, and what is wrong with the others."""
+    """Return the entries that *adapter* accepts, and why it rejects the others."""
     good: dict[K, T] = {}
     reasons: dict[K, str] = {}
     for key, entry in entries:
         try:
-            # Strict mode takes a list for a pair, and a dict for a dataclass, in JSON only.
+            # Strict mode accepts a list as a pair, and a dict as a dataclass, only in JSON.
             good[key] = read(adapter, to_json(entry))
         except WrongShape as wrong:
             reasons[key] = str(wrong)
@@ -200,10 +204,10 @@ def _read_each(
 
 
 def what_is_wrong(error: ValidationError) -> str:
-    """Return the first thing that is wrong and where, without the text of a value."""
+    """Return what is wrong first, and where, without the text of a value."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     if first["type"] == "json_invalid":
-        return "it is no JSON"
+        return "invalid JSON"
     path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
     return f"{first['msg']} @ ${path}"
 

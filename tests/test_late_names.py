@@ -149,7 +149,7 @@ def read():
     together.wait()
     rule = b'{"value": 1, "context_features": [["user", "a"]], "rule_id": 1}'
     body = b'{"settings": {"a": {"default_value": 1, "rules": [' + rule + b"]}}}"
-    found.append(wire.read(wire.QUERY_ANSWER, body)["settings"]["a"]["rules"][0]["rule_id"])
+    found.append(wire.read(wire.QUERY_RESPONSE, body)["settings"]["a"]["rules"][0]["rule_id"])
     found.append(asdict(wire.read(wire.LISTED_SETTING, json.dumps(listed).encode())) == listed)
 threads = [threading.Thread(target=read) for _ in range(8)]
 for thread in threads: thread.start()

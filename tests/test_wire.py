@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 EXCHANGES = Path(__file__).parent / "exchanges"
 
 ADAPTERS: dict[tuple[str, str], TypeAdapter[Any]] = {
-    ("GET", "/api/v1/query"): wire.QUERY_ANSWER,
-    ("GET", "/api/v1/context_features"): wire.CONTEXT_FEATURES_ANSWER,
-    ("GET", "/api/v1/settings"): wire.LOOSE_SETTINGS_ANSWER,
-    ("GET", "/api/health"): wire.HEALTH_ANSWER,
-    ("POST", "/api/v1/settings/declare"): wire.OUTCOME_ANSWER,
+    ("GET", "/api/v1/query"): wire.QUERY_RESPONSE,
+    ("GET", "/api/v1/context_features"): wire.CONTEXT_FEATURES_RESPONSE,
+    ("GET", "/api/v1/settings"): wire.LOOSE_SETTINGS_RESPONSE,
+    ("GET", "/api/health"): wire.HEALTH_RESPONSE,
+    ("POST", "/api/v1/settings/declare"): wire.OUTCOME_RESPONSE,
 }
 
 
@@ -72,7 +72,7 @@ def test_what_is_wrong_is_said_without_the_text_of_a_value() -> None:
     body = {"settings": {"n": {"default_value": 1, "rules": [{"rule_id": "canary"}]}}}
 
     with pytest.raises(wire.WrongShape) as caught:
-        wire.read(wire.QUERY_ANSWER, json.dumps(body).encode())
+        wire.read(wire.QUERY_RESPONSE, json.dumps(body).encode())
 
     assert "canary" not in str(caught.value)
     assert caught.value.__cause__ is None
@@ -81,8 +81,8 @@ def test_what_is_wrong_is_said_without_the_text_of_a_value() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b'"\\ud800"'], ids=repr)
 def test_no_json_is_said_so(body: bytes) -> None:
-    with pytest.raises(wire.WrongShape, match="no JSON"):
-        wire.read(wire.QUERY_ANSWER, body)
+    with pytest.raises(wire.WrongShape, match="invalid JSON"):
+        wire.read(wire.QUERY_RESPONSE, body)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
-from heksher.clients.effects import Send, Wait, without_frames
+from heksher.clients.effects import Send, Wait
+from heksher.clients.responses import without_frames
 from heksher.clients.transport import complete_response
 from heksher.exceptions import ClientClosed, InvalidClient
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
 
 from heksher.clients import forking
-from heksher.clients.effects import without_frames
 from heksher.clients.last_good import last_good
 from heksher.clients.notifying import refuse_coroutine
 from heksher.clients.options import ClientOptions
 from heksher.clients.reporting import report_callback, report_forked
+from heksher.clients.responses import without_frames
 from heksher.clients.status import ClientStatus
 from heksher.clients.tracking import Tracked
 from heksher.clients.transport import Endpoint, check_positive

@@ -1,4 +1,4 @@
-"""Declaring settings, as a flow: few at a time, again when the service fails, and no further."""
+"""Declaring settings, as a flow: few at a time, with retries while the service fails."""
 
 from __future__ import annotations
 
@@ -10,19 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import httpx
 
 from heksher import wire
-from heksher.clients.declaring import (
-    DeclarationOutcome,
-    DefaultRead,
-    Post,
-    Standing,
-    decide,
-)
-from heksher.clients.effects import (
-    AT_ONCE,
-    Breathe,
-    Request,
-    Send,
-    Wait,
+from heksher.clients.declaring import Post, decide
+from heksher.clients.effects import AT_ONCE, Breathe, Request, Send, Wait
+from heksher.clients.outcomes import DeclarationOutcome, DefaultRead, Standing
+from heksher.clients.responses import (
     read_body,
     received,
     unexpected,
@@ -42,38 +33,38 @@ if TYPE_CHECKING:
     from heksher.settings.declaration import Declaration
 
 ToSend: TypeAlias = "tuple[Declaration, Post]"
-"""A setting, and what is to be sent of it."""
+"""A setting and its declaration."""
 
 RETRIES: Final = 3
-"""How often a declaration is sent again after a 5xx, a 429, or no answer."""
+"""How often a declaration is retried after a 5xx, a 429, or no response."""
 
 MOST_WAITED: Final = 3.0
-"""Seconds that the service may ask for between two attempts; a longer time ends them."""
+"""The longest `Retry-After`, in seconds, that is waited for here; a longer one ends the retries."""
 
 _AT_A_TIME: Final = 200
-"""How many settings are looked up in the list before others may run."""
+"""How many settings are decided before others may run."""
 
 _TEXT_SHOWN: Final = 200
 _TEXT_IS_SAFE: Final = frozenset({400, 404, 409})
-"""The statuses whose text names settings and features only, never a value."""
+"""The statuses whose text names only settings and features, never a value."""
 
 
 class Declarer:
-    """Declares settings against one listing of the service.
+    """Declares settings, given one listing of the service.
 
     Args:
-        listing: What the service lists.
-        randomness: Where jitter comes from.
-        degraded: The settings at which the service failed before; they are tried once, for others
-            wait for their values.
+        listing: The service's settings.
+        randomness: The source of jitter.
+        degraded: The settings that the service failed to declare before. They get one attempt, so
+            that other settings need not wait for their values.
 
     Attributes:
         standings: How each setting stands, by its declared name.
-        notes: What is to be said once, by the setting's name.
-        errors: The answers that are not Heksher's; those settings count as degraded.
-        overtaken: What was sent to a service that holds otherwise than it listed, since another
-            program declared something meanwhile.
-        asked_for: Seconds for which the service asks to be sent no more.
+        notes: Remarks to log once, by the setting's declared name.
+        errors: Unexpected responses; their settings count as degraded.
+        overtaken: The declarations that no longer matched the listing, because another program
+            declared something in the meantime.
+        asked_for: The `Retry-After` of the last responses, in seconds.
     """
 
     def __init__(
@@ -82,7 +73,7 @@ class Declarer:
         self._listing = listing
         self._random = randomness
         self._degraded = degraded
-        self._was_answered = False
+        self._has_responded = False
         self.standings: dict[str, Standing] = {}
         self.notes: dict[str, str] = {}
         self.errors: list[UnexpectedResponse] = []
@@ -90,7 +81,7 @@ class Declarer:
         self.asked_for = 0.0
 
     def declare(self, settings: Iterable[Declaration]) -> Flow[None]:
-        """Find out how *settings* stand, and declare those that need it."""
+        """Determine how *settings* stand, and declare those that need it."""
         posts: list[tuple[Declaration, Post]] = []
         for place, setting in enumerate(settings):
             if place % _AT_A_TIME == 0:
@@ -103,7 +94,7 @@ class Declarer:
         yield from self._post(posts)
 
     def _post(self, posts: list[ToSend]) -> Flow[None]:
-        """Send declarations in rounds: what the service failed at is sent again in the next."""
+        """Send declarations in rounds; each round retries what failed in the one before."""
         for failures in range(RETRIES + 1):
             if not posts:
                 return
@@ -115,7 +106,7 @@ class Declarer:
         self._degrade(posts)
 
     def _round(self, posts: list[ToSend], *, is_first: bool) -> Flow[list[ToSend]]:
-        """Send each of the declarations, and its next steps; return what is to be sent again."""
+        """Send each declaration, and the steps that follow; return those to retry."""
         unsent, failed = deque(posts), []
         while unsent:
             group = [unsent.popleft() for _ in range(min(AT_ONCE, len(unsent)))]
@@ -128,20 +119,20 @@ class Declarer:
                 if _is_failure(answer):
                     failed.append((setting, post))
                     continue
-                self._was_answered = True
+                self._has_responded = True
                 next_step = self._settle(setting, post, request, answer)
                 if next_step is not None:
                     unsent.append((setting, next_step))
             self.asked_for = longest_asked(answers)
             if self.asked_for:
                 break
-            # Others wait for their values: no further requests that are lost, one by one, or sent
-            # again to a service that has answered none.
+            # Other settings wait for their values: stop when the service is unreachable, and do
+            # not retry one by one while it has not responded once.
             if all(isinstance(answer, Exception) for answer in answers):
                 break
-            if not (is_first or self._was_answered):
+            if not (is_first or self._has_responded):
                 break
-        # Those without a turn come first, lest four that are always lost keep back all others.
+        # Unsent ones first: four declarations that always fail must not hold up all others.
         return self._to_be_retried([*unsent, *failed])
 
     def _to_be_retried(self, posts: list[ToSend]) -> list[ToSend]:
@@ -155,7 +146,7 @@ class Declarer:
     def _settle(
         self, setting: Declaration, post: Post, request: Request, answer: Answer
     ) -> Post | None:
-        """Note how a setting stands after an answer; return what is to be sent next, if anything."""
+        """Record how a setting stands after a response; return the next step, if there is one."""
         try:
             standing = _standing(setting, post, request, received(request, answer))
         except UnexpectedResponse as error:
@@ -171,11 +162,11 @@ class Declarer:
 
 
 def _is_overtaken(setting: Declaration, post: Post, standing: Standing) -> bool:
-    """Tell whether the service holds otherwise than the list said, by which *post* was decided."""
+    """Return whether the listing that *post* was based on is out of date."""
     if standing.outcome is DeclarationOutcome.REJECTED:
         return standing.canonical_name is None
     if standing.outcome is DeclarationOutcome.OUTDATED:
-        # A newer version under its former name would rename it back.
+        # Sending a newer version under the former name would rename it back.
         return len(post.bodies) > 1 and standing.canonical_name != setting.name
     return standing.outcome is DeclarationOutcome.MISMATCH
 
@@ -194,13 +185,13 @@ def _standing(
     if response.status_code == httpx.codes.OK:
         return _accepted(setting, post, request, response)
     if response.status_code < httpx.codes.BAD_REQUEST:
-        raise unexpected(request, response, "it is no status that Heksher gives here")
+        raise unexpected(request, response, "Heksher does not use this status here")
     outcome, found = _conflict(response)
-    reason = f"the service answered {response.status_code}{_said(response)}"
+    reason = f"the service returned {response.status_code}{_text_of(response)}"
     return replace(
         post.standing,
         outcome=outcome,
-        # It holds what it held: its default is what its console shows.
+        # The service keeps what it had, and its console shows that default.
         default_read=DefaultRead.THEIRS,
         refusal=RefusedDeclaration(setting.name, outcome, reason, found),
         differences=found,
@@ -210,9 +201,9 @@ def _standing(
 def _accepted(
     setting: Declaration, post: Post, request: Request, response: httpx.Response
 ) -> Standing:
-    body = read_body(request, response, partial(wire.read, wire.OUTCOME_ANSWER))
+    body = read_body(request, response, partial(wire.read, wire.OUTCOME_RESPONSE))
     if body["outcome"] not in ("created", "uptodate", "upgraded", "outdated"):
-        raise unexpected(request, response, "it has an unknown outcome")
+        raise unexpected(request, response, "unknown outcome")
     outcome, found = DeclarationOutcome(body["outcome"]), _differences(body)
     name = request.json["name"]
     if outcome is DeclarationOutcome.OUTDATED:
@@ -226,7 +217,7 @@ def _accepted(
         DefaultRead.THEIRS
         if outcome is DeclarationOutcome.OUTDATED
         else DefaultRead.THEIRS_UNLESS_FALSY,
-        # An upgrade may have been lost in part: this is what was there before.
+        # The service may lose part of an upgrade: keep what was there before it.
         listed=post.standing.listed if outcome is DeclarationOutcome.UPGRADED else None,
         differences=found,
         latest_version=body.get("latest_version"),
@@ -237,14 +228,14 @@ def _conflict(response: httpx.Response) -> tuple[DeclarationOutcome, tuple[Diffe
     if response.status_code != httpx.codes.CONFLICT:
         return DeclarationOutcome.REFUSED, ()
     try:
-        body = wire.read(wire.OUTCOME_ANSWER, response.content)
+        body = wire.read(wire.OUTCOME_RESPONSE, response.content)
         return DeclarationOutcome(body["outcome"]), _differences(body)
     except ValueError:
-        # Text, or {"detail": ...}: a conflict of names, which lists no differences.
+        # Text or {"detail": ...}: a conflict of names, without differences.
         return DeclarationOutcome.REFUSED, ()
 
 
-def _differences(body: wire.OutcomeAnswer) -> tuple[Difference, ...]:
+def _differences(body: wire.OutcomeResponse) -> tuple[Difference, ...]:
     return tuple(
         [
             Difference(
@@ -255,8 +246,8 @@ def _differences(body: wire.OutcomeAnswer) -> tuple[Difference, ...]:
     )
 
 
-def _said(response: httpx.Response) -> str:
-    """Return the service's own words, where they cannot hold a value."""
+def _text_of(response: httpx.Response) -> str:
+    """Return the service's own text, if it cannot contain a value."""
     if response.status_code not in _TEXT_IS_SAFE:
         return ""
     kind = response.headers.get("content-type", "")
@@ -265,7 +256,7 @@ def _said(response: httpx.Response) -> str:
         text = response.text
     elif kind.startswith("application/json"):
         try:
-            text = wire.read(wire.ERROR_ANSWER, response.content)["detail"]
+            text = wire.read(wire.ERROR_RESPONSE, response.content)["detail"]
         except wire.WrongShape:
             return ""
     return f": {text[:_TEXT_SHOWN]}" if isinstance(text, str) and text else ""

@@ -1,17 +1,17 @@
-"""How a setting stands with the service: what to declare, and which default to read.
+"""Deciding how a setting stands: whether to declare it, and which default it reads.
 
-The service's list says most of it without a declaration, which would cost a request each; the
-table in `docs/declarations.md` is what `decide` follows. Differences are the service's, and
-versions numbers.
+The service's list answers most of this without a declaration, which would cost a request each.
+`decide` implements the table in `docs/declarations.md`. Differences are those that the service
+would find; versions are compared as numbers.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from heksher.clients.status import OutdatedDeclaration, RefusedDeclaration
+from heksher.clients.outcomes import DeclarationOutcome, DefaultRead, Standing
+from heksher.clients.status import RefusedDeclaration
 from heksher.settings.differences import Terms
 from heksher.settings.differences import differences as find_differences
 from heksher.settings.type_strings import parse
@@ -26,85 +26,14 @@ if TYPE_CHECKING:
     from heksher.wire import ListedSetting
 
 
-class DeclarationOutcome(StrEnum):
-    """What came of a declaration; the first six are the service's words."""
-
-    CREATED = "created"
-    UPTODATE = "uptodate"
-    UPGRADED = "upgraded"
-    OUTDATED = "outdated"
-    MISMATCH = "mismatch"
-    REJECTED = "rejected"
-    REFUSED = "refused"
-    """Not sent, or answered with an error: it would do harm, or cannot work."""
-    DEGRADED = "degraded"
-    """The service kept failing; it is tried again later."""
-
-
-class DefaultRead(StrEnum):
-    """Which default a setting reads."""
-
-    OURS = "ours"
-    THEIRS = "theirs"
-    THEIRS_UNLESS_FALSY = "theirs unless falsy"
-    """At the service's version ours counts if it is falsy: the service loses such an upgrade."""
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How one setting stands with the service.
-
-    Attributes:
-        setting_name: The setting, as declared.
-        index: The setting's index: a setting declared anew under the name has another.
-        canonical_name: The service's name for it; `None` where it is not to be queried.
-        outcome: What came of declaring it.
-        default_read: Which default it reads.
-        listed: What the service's list showed of it, where that is of use later: of a setting that
-            is not declared as asked, or whose falsy default stands in for the service's.
-        refusal: Why it is not declared as asked, if it is not.
-        differences: What the service holds otherwise.
-        latest_version: The service's version, where it is newer.
-        is_unusable: Whether it has to read its declared default, whatever it read before.
-        lacked_features: The context features that it waits for, if it was refused for them.
-    """
-
-    setting_name: str
-    index: int
-    canonical_name: str | None
-    outcome: DeclarationOutcome
-    default_read: DefaultRead
-    listed: ListedSetting | None = None
-    refusal: RefusedDeclaration | None = None
-    differences: tuple[Difference, ...] = ()
-    latest_version: str | None = None
-    is_unusable: bool = False
-    lacked_features: tuple[str, ...] = ()
-
-    @property
-    def outdated(self) -> OutdatedDeclaration | None:
-        """What the service's newer version differs in, if it has one."""
-        if self.outcome is not DeclarationOutcome.OUTDATED or self.canonical_name is None:
-            return None
-        return OutdatedDeclaration(
-            self.setting_name, self.canonical_name, self.latest_version, self.differences
-        )
-
-    def reads_local_default(self, setting: Declaration) -> bool:
-        """Tell whether *setting* reads its declared default, whatever the service's is."""
-        if self.default_read is DefaultRead.THEIRS_UNLESS_FALSY:
-            return not setting.raw_default
-        return self.default_read is DefaultRead.OURS
-
-
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A declaration to be sent.
+    """A declaration to send.
 
     Attributes:
-        bodies: What to send, one after the other.
+        bodies: The request bodies, to be sent one after the other.
         standing: How the setting stands if the service keeps failing.
-        note: Something to be said once about it, if anything.
+        note: A remark to log once, if there is one.
     """
 
     bodies: tuple[dict[str, Any], ...]
@@ -112,21 +41,22 @@ class Post:
     note: str | None = None
 
     def after(self, first: Standing) -> Post:
-        """Return what is left to be sent after a first step: the service knows the setting now."""
+        """Return what remains to be sent after the first step, now that the service knows it."""
         standing = replace(self.standing, canonical_name=first.canonical_name)
         return replace(self, bodies=self.bodies[1:], standing=standing)
 
 
 def decide(setting: Declaration, listing: Listing) -> Standing | Post:
-    """Return how *setting* stands by what the service lists, or what to declare to find out."""
+    """Return how *setting* stands according to *listing*, or the declaration to send."""
     found, former = listing.named(setting.name), _former(setting, listing)
     if found is not None:
         if former is not None and former is not found:
             return _refused(
                 setting,
                 found,
-                f"its alias {setting.alias!r} is another setting of the service ({former.name!r}),"
-                " and the service merges none: remove the alias, or one of the two settings",
+                f"its alias {setting.alias!r} belongs to another setting of the service"
+                f" ({former.name!r}), and the service cannot merge settings: remove the alias, or one"
+                " of the two settings",
                 DefaultRead.THEIRS,
             )
         return _decide_known(setting, found, has_alias=former is found)
@@ -139,7 +69,7 @@ def decide(setting: Declaration, listing: Listing) -> Standing | Post:
 
 
 def is_known(setting: Declaration, listing: Listing) -> bool:
-    """Tell whether the service lists *setting*, by whatever name we know."""
+    """Return whether the service lists *setting*, under its name or its alias."""
     return bool(listing.called(setting.name) or _former(setting, listing))
 
 
@@ -158,7 +88,7 @@ def _decide_known(
 
 
 def _decide_renamed(setting: Declaration, renamed: ListedSetting) -> Standing | Post:
-    """Decide for a name that is only an alias by now."""
+    """Decide for a name that is now only an alias on the service."""
     if version_numbers(setting.version) <= renamed.version_numbers:
         return _compared(setting, renamed)
     if setting.alias == renamed.name:
@@ -166,20 +96,20 @@ def _decide_renamed(setting: Declaration, renamed: ListedSetting) -> Standing | 
     return _refused(
         setting,
         renamed,
-        f"the service calls it {renamed.name!r} by now, and would silently rename it back: declare"
-        f" it as {renamed.name!r}, or give alias={renamed.name!r} if it is to be renamed",
+        f"the service has renamed it to {renamed.name!r}, and this declaration would silently rename"
+        f" it back: declare it as {renamed.name!r}, or add alias={renamed.name!r} to rename it",
         DefaultRead.OURS,
     )
 
 
 def _decide_renaming(setting: Declaration, former: ListedSetting) -> Standing | Post:
-    """Decide for a name that is new, with an alias that the service knows."""
+    """Decide for a name that is new to the service, with an alias that it knows."""
     if version_numbers(setting.version) > former.version_numbers:
         return _upgrade(setting, former, former.name)
     return _refused(
         setting,
         former,
-        f"a rename needs a version newer than the service's {former.version}, and this one is"
+        f"a rename needs a version above the service's {former.version}, but the declared version is"
         f" {setting.version}: raise it",
         DefaultRead.THEIRS_UNLESS_FALSY
         if version_numbers(setting.version) == former.version_numbers
@@ -188,7 +118,7 @@ def _decide_renaming(setting: Declaration, former: ListedSetting) -> Standing | 
 
 
 def _compared(setting: Declaration, listed: ListedSetting) -> Standing:
-    """Return how a setting stands whose version is the service's, or older."""
+    """Return how a setting stands whose version is not above the service's."""
     outdated = version_numbers(setting.version) < listed.version_numbers
     found = differences(setting, listed, outdated=outdated)
     standing = Standing(
@@ -197,7 +127,7 @@ def _compared(setting: Declaration, listed: ListedSetting) -> Standing:
         listed.name,
         DeclarationOutcome.UPTODATE,
         DefaultRead.THEIRS_UNLESS_FALSY,
-        # Kept for few: a listed setting is a kilobyte.
+        # Kept for few settings only: a listed setting takes about a kilobyte.
         None if setting.raw_default else listed,
         differences=found,
     )
@@ -214,8 +144,8 @@ def _compared(setting: Declaration, listed: ListedSetting) -> Standing:
     refusal = RefusedDeclaration(
         setting.name,
         DeclarationOutcome.MISMATCH,
-        f"the service holds version {listed.version} otherwise: raise the version to change it, or"
-        " declare what it holds",
+        f"version {listed.version} on the service differs: raise the version to change the setting, or"
+        " declare what the service holds",
         found,
     )
     return replace(standing, outcome=DeclarationOutcome.MISMATCH, listed=listed, refusal=refusal)
@@ -224,10 +154,10 @@ def _compared(setting: Declaration, listed: ListedSetting) -> Standing:
 def _upgrade(setting: Declaration, listed: ListedSetting, alias: str | None) -> Post:
     body = declaration_body(setting, alias=alias)
     if not body["metadata"] and listed.metadata:
-        # Dropping all metadata is a 500 of the real service, and nothing is upgraded.
+        # The real service fails with a 500 on dropping all metadata, and upgrades nothing.
         body["metadata"] = listed.metadata
     if same_default(setting, listed.default_value):
-        # The order of a set may differ, which the service would take for another default.
+        # The order of a set may differ, which the service would treat as another default.
         body["default_value"] = listed.default_value
     return Post((body,), _degraded(setting, listed))
 
@@ -236,10 +166,10 @@ def _new(setting: Declaration) -> Post:
     body = declaration_body(setting, alias=None, version="1.0")
     notes = []
     if setting.alias is not None:
-        notes.append(f"its alias {setting.alias!r} is unknown to the service and was left out")
+        notes.append(f"its alias {setting.alias!r} is unknown to the service and was not sent")
     bodies = [body]
     if version_numbers(setting.version) != (1, 0):
-        notes.append("it is new to the service, so it was declared at 1.0 first")
+        notes.append("it is new to the service, so it was declared at version 1.0 first")
         bodies.append(declaration_body(setting, alias=None))
     return Post(tuple(bodies), _degraded(setting, None), "; ".join(notes) or None)
 
@@ -248,7 +178,7 @@ def _degraded(setting: Declaration, listed: ListedSetting | None) -> Standing:
     refusal = RefusedDeclaration(
         setting.name,
         DeclarationOutcome.DEGRADED,
-        "the service kept failing when it was declared; it is tried again later",
+        "the service kept failing when it was declared; another attempt is scheduled",
     )
     return Standing(
         setting.name,
@@ -278,37 +208,37 @@ def _refused(
 
 
 def undeclared(setting: Declaration, listing: Listing) -> Standing:
-    """Return how *setting* stands for a client that declares nothing."""
+    """Return how *setting* stands for a client with `declare=False`."""
     listed = listing.called(setting.name)
     if listed is None and setting.alias is not None:
         listed = listing.called(setting.alias)
     if listed is None:
-        reason = "the service does not know it, and this client has declare=False"
+        reason = "the service does not know it, and the client was created with declare=False"
         return _refused(setting, None, reason, DefaultRead.OURS)
     if version_numbers(setting.version) < listed.version_numbers:
         return _compared(setting, listed)
     if version_numbers(setting.version) == listed.version_numbers:
         return _as_if_declared(setting, listed)
     reason = (
-        f"the service holds version {listed.version}, this program has {setting.version}, and this"
-        " client has declare=False"
+        f"the service has version {listed.version}, this program version {setting.version}, and the"
+        " client was created with declare=False"
     )
     return _refused(setting, listed, reason, DefaultRead.THEIRS)
 
 
 def _as_if_declared(setting: Declaration, listed: ListedSetting) -> Standing:
-    """Return how a setting of the service's version stands, known by its name or its alias."""
+    """Return how a setting at the service's version stands."""
     if setting.name == listed.name or setting.name in listed.aliases:
         return _compared(setting, listed)
-    reason = f"the service calls it {listed.name!r}, and this client has declare=False"
+    reason = f"the service calls it {listed.name!r}, and the client was created with declare=False"
     return _refused(setting, listed, reason, DefaultRead.THEIRS_UNLESS_FALSY)
 
 
 def lacking_features(setting: Declaration, features: list[str], whose: str) -> Standing:
-    """Return how a setting stands that uses context features which *whose* list lacks."""
+    """Return how a setting stands whose context features are not all available."""
     reason = (
-        f"it is configurable by {features}, which {whose} not have: add them there, or leave them"
-        " out here; until then it reads its declared default"
+        f"its configurable features {features} are unknown to {whose}: add them there, or remove them"
+        " from the setting; until then it reads its declared default"
     )
     refused = _refused(setting, None, reason, DefaultRead.OURS)
     return replace(refused, is_unusable=True, lacked_features=tuple(features))
@@ -317,7 +247,7 @@ def lacking_features(setting: Declaration, features: list[str], whose: str) -> S
 def declaration_body(
     setting: Declaration, *, alias: str | None, version: str | None = None
 ) -> dict[str, Any]:
-    """Return the JSON that declares *setting*."""
+    """Return the request body that declares *setting*."""
     return {
         "name": setting.name,
         "configurable_features": list(setting.configurable_features),
@@ -330,7 +260,7 @@ def declaration_body(
 
 
 def same_default(setting: Declaration, raw: Any) -> bool:
-    """Tell whether *raw* is the declared default, whatever the order of a set in it."""
+    """Return whether *raw* is the declared default, ignoring the order of sets in it."""
     if raw == setting.raw_default:
         return True
     try:
@@ -342,12 +272,12 @@ def same_default(setting: Declaration, raw: Any) -> bool:
 def differences(
     setting: Declaration, listed: ListedSetting, *, outdated: bool
 ) -> tuple[Difference, ...]:
-    """Return what the service holds otherwise, in the service's order.
+    """Return what differs on the service, in the service's order.
 
     Args:
-        setting: What is declared here.
-        listed: What the service holds.
-        outdated: Whether the service's is the newer one, so that levels are seen from there.
+        setting: The setting as declared here.
+        listed: The setting on the service.
+        outdated: Whether the service has the newer version; levels are then seen from its side.
     """
     declared = Terms(
         setting.name,

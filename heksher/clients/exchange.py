@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
-from heksher.clients.effects import without_frames
+from heksher.clients.responses import without_frames
 from heksher.clients.transport import complete_response
 from heksher.clients.weakly_held import WeaklyHeld
 from heksher.exceptions import ClientClosed
@@ -107,6 +107,7 @@ class RequestThread:
             response = self._responses.get(timeout=None if isinf(timeout) else timeout)
         except Empty:
             self._is_abandoned = True
+            self._drop_if_late()
             # The thread has to end as well, and the connection must not be reused. No other flow
             # uses these sockets.
             self._sockets.shut_down()
@@ -122,6 +123,12 @@ class RequestThread:
         self._responses.put(ClientClosed("client was closed"))
         self._sockets.shut_down()
 
+    def _drop_if_late(self) -> None:
+        """Drop a response that nobody waits for any more: its request refers to this thread."""
+        if self._is_abandoned:
+            with suppress(Empty):
+                self._responses.get_nowait()
+
     def _run(self) -> None:
         response: Answer
         try:
@@ -131,8 +138,8 @@ class RequestThread:
         except BaseException as error:  # noqa: BLE001  # the caller must not wait for ever
             response = httpx.ReadError(f"transport raised {type(error).__name__}")
         if not self._is_abandoned:
-            # Otherwise nobody would take it out, and its request refers to this thread.
             self._responses.put(response)
+            self._drop_if_late()
 
     def _stream(self) -> Answer:
         arguments = self._endpoint.httpx_arguments(self._request)

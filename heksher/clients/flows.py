@@ -1,7 +1,7 @@
-"""The conversation with the service, as flows: requests out, answers in, no I/O.
+"""The conversation with the service, as flows without I/O.
 
-The clients drive them, publish what `refresh` returns, and only then commit it to their session,
-so that a refresh that fails or is cancelled at any point leaves nothing behind.
+The clients drive them, publish the result of `refresh`, and only then commit it to their session.
+A refresh that fails or is cancelled at any point therefore changes nothing.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from heksher import wire
-from heksher.clients.effects import Breathe, Request, ask, expect, send, without_frames
+from heksher.clients.effects import Breathe, Request, ask, send
 from heksher.clients.listing import LIST_REQUEST, read_listing
 from heksher.clients.query_flow import Querying
 from heksher.clients.querying import Plan
 from heksher.clients.refreshing import Compiler, Refreshed
+from heksher.clients.responses import expect, without_frames
 from heksher.clients.settling import Settling
 from heksher.exceptions import InvalidContext, ServiceError, ServiceUnavailable
 from heksher.settings.state import Snapshot, Source
@@ -29,31 +30,31 @@ FEATURES_REQUEST: Final = Request("GET", "/api/v1/context_features")
 HEALTH_REQUEST: Final = Request("GET", "/api/health")
 
 
-_read_order: Final = partial(wire.read, wire.CONTEXT_FEATURES_ANSWER)
+_read_order: Final = partial(wire.read, wire.CONTEXT_FEATURES_RESPONSE)
 
 
 def ping() -> Flow[None]:
     """Ask the service whether it is healthy.
 
     Raises:
-        ServiceError: It is not, or does not answer.
+        ServiceError: It is not, or does not respond.
     """
     answer = yield from ask(HEALTH_REQUEST)
-    expect(HEALTH_REQUEST, answer, partial(wire.read, wire.HEALTH_ANSWER))
+    expect(HEALTH_REQUEST, answer, partial(wire.read, wire.HEALTH_RESPONSE))
 
 
 def refresh(session: Session, *, first: bool = False, thorough: bool = False) -> Flow[Refreshed]:
-    """Fetch all that is new, and return what is to be published.
+    """Fetch what has changed, and return what to publish.
 
     Args:
-        session: What is known so far; it is only read.
-        first: Whether the client is starting: then whatever goes wrong is raised.
-        thorough: Whether refused declarations are tried again.
+        session: What the client remembers; only read.
+        first: Whether the client is starting; any error is raised then.
+        thorough: Whether refused declarations are retried.
 
     Raises:
         InvalidContext: At the start, the service lacks a context feature of the client.
-        ServiceError: The service does not answer, or not as Heksher. Where only some queries
-            failed, their errors are in the result, and the settings they ask for stay as they are.
+        ServiceError: The service is unreachable, or its response is unexpected. If only some of the
+            queries failed, their errors are in the result, and their settings keep their values.
     """
     return (yield from _Refresh(session, first=first, thorough=thorough or first).run())
 
@@ -66,7 +67,7 @@ class _Refresh:
         self._first = first
         self._tracking = session.tracking
         session.registry.declare_pending()
-        # Before any setting is looked at: what is declared from here on is for the next refresh.
+        # Before any setting is read: what is declared from here on is left to the next refresh.
         self._revision = session.registry.revision
         self._previous = session.registry.snapshot
         self._living = cache(session.registry.readable)
@@ -76,7 +77,7 @@ class _Refresh:
         self._errors: list[Exception] = []
 
     def run(self) -> Flow[Refreshed]:
-        yield from self._find_out_standings()
+        yield from self._determine_standings()
         compiler = Compiler(
             self._living,
             self._previous.rule_sets,
@@ -95,10 +96,10 @@ class _Refresh:
             tracking=self._tracking,
             first=self._first,
         )
-        # What changes on the service while its answers come is not in them: they are that old.
+        # The values are as old as the requests: later changes may be missing from the responses.
         asked_at = monotonic()
         yield from querying.run()
-        yield from self._look_at_redefaulted(compiler, querying)
+        yield from self._list_redefaulted(compiler, querying)
         unusable = self._settling.unusable()
         for setting in self._living().values() if unusable else ():
             if setting.name in unusable:
@@ -106,7 +107,7 @@ class _Refresh:
         yield Breathe()
         return self._refreshed(compiler, querying, asked_at)
 
-    def _find_out_standings(self) -> Flow[None]:
+    def _determine_standings(self) -> Flow[None]:
         if self._settling.needs_listing():
             features, listed = yield from send([FEATURES_REQUEST, LIST_REQUEST])
             self._read_features(features)
@@ -117,10 +118,10 @@ class _Refresh:
             if self._settling.has_waited_for_features():
                 yield from self._settle((yield from ask(LIST_REQUEST)))
 
-    def _look_at_redefaulted(self, compiler: Compiler, querying: Querying) -> Flow[None]:
-        """Find out which versions the service holds by now, where it changed defaults.
+    def _list_redefaulted(self, compiler: Compiler, querying: Querying) -> Flow[None]:
+        """List again the settings whose default has changed: their version may have, too.
 
-        Only `status` needs it, since what is read is right already: no failure counts.
+        Only `status` needs it, since the values are right already, so a failure does not matter.
         """
         readings, standings = self._session.readings, self._session.standings
         redefaulted = {
@@ -135,7 +136,7 @@ class _Refresh:
             and self._settling.standings[one.name] is standings.get(one.name)
         ]
         if undecided:
-            # The queries that were sent may name a setting as it was called before.
+            # A setting may have another name from now on.
             querying.batches = None
             with suppress(ServiceError):
                 yield from self._settling.look_again(undecided)
@@ -146,7 +147,7 @@ class _Refresh:
         except ServiceError as error:
             if self._first:
                 raise
-            # What is known already can be queried all the same.
+            # Settings that are known already can still be queried.
             self._errors.append(without_frames(error))
             return
         self._settling.malformed += malformed
@@ -158,23 +159,23 @@ class _Refresh:
         except ServiceError as error:
             if self._first or isinstance(error, ServiceUnavailable):
                 raise
-            # The order that was good until now is still the best there is.
+            # The last known order remains in use.
             self._errors.append(without_frames(error))
             return
         order = tuple(body["context_features"])
         missing = tuple([name for name in self._session.context_features if name not in order])
         if missing and self._first:
             raise InvalidContext(
-                f"the service has no context feature {list(missing)}: it has {list(order)}. Add"
+                f"the service lacks the context features {list(missing)}: it has {list(order)}. Add"
                 " them to the service, or correct the client's context_features"
             )
-        # One that disappeared keeps its rules, as the earliest of all.
+        # A feature that disappeared keeps its rules, with the lowest precedence.
         vanished = [name for name in self._feature_order if name not in order]
         self._feature_order = (*vanished, *order)
         self._settling.missing_features = missing
 
-    def _plan_again(self, compiler: Compiler, querying: Querying) -> Plan | None:
-        """Return the queries for the next refresh, if all that could be was found out."""
+    def _next_plan(self, compiler: Compiler, querying: Querying) -> Plan | None:
+        """Return the queries for the next refresh, unless this one leaves something open."""
         if self._errors or self._settling.errors or querying.batches is None:
             return None
         return Plan(self._revision, self._tracking, compiler.rule_sets, querying.batches)
@@ -185,7 +186,7 @@ class _Refresh:
         snapshot = Snapshot(
             rule_sets=compiler.rule_sets,
             feature_order=self._feature_order,
-            # What only a part of the service confirmed is as old as the rest, and from there.
+            # With errors, only part of the values is confirmed: source and age stay as they were.
             source=self._previous.source if errors else Source.SERVICE,
             taken_at=self._previous.taken_at if errors else asked_at,
         )
@@ -197,7 +198,7 @@ class _Refresh:
             readings=compiler.readings,
             validated=compiler.validated,
             standings=settling.standings,
-            plan=self._plan_again(compiler, querying),
+            plan=self._next_plan(compiler, querying),
             notes=settling.notes,
             malformed=tuple(settling.malformed),
             missing_features=settling.missing_features,

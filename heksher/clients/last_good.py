@@ -1,4 +1,4 @@
-"""Keeping the last good state on disk, and starting from it while the service is away."""
+"""The snapshot on disk: writing what is published, and starting from it without the service."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Final
 
-from heksher.clients.declaring import DeclarationOutcome, DefaultRead, Standing
+from heksher.clients.outcomes import DeclarationOutcome, DefaultRead, Standing
 from heksher.clients.published import Encoding, raw_values_of
 from heksher.clients.refreshing import Compiler
 from heksher.clients.reporting import (
@@ -41,19 +41,19 @@ if TYPE_CHECKING:
     from heksher.settings.rules import RuleSet
 
 RENEWED_AFTER: Final = 0.25
-"""At which part of the greatest age a file is written anew, though nothing has changed."""
+"""The fraction of the maximum age after which an unchanged file is written again."""
 
 
 class LastGood:
-    """What is published, kept on disk.
+    """Keeps what is published on disk.
 
     Args:
-        path: Where the file is, or is to be.
-        max_age: Seconds after which the file is too old to start from; `None` for never.
-        clock: Tells the time, in seconds since 1970.
+        path: The file, which need not exist.
+        max_age: The age in seconds above which the file is not used; `None` for no limit.
+        clock: Returns the time in seconds since 1970.
 
     Raises:
-        InvalidClient: The age is no number above zero.
+        InvalidClient: The age is not a number above zero.
     """
 
     def __init__(
@@ -74,11 +74,11 @@ class LastGood:
         self._left_out: frozenset[str] = frozenset()
 
     def saving(self, refreshed: Refreshed, registry: Registry) -> Callable[[], None] | None:
-        """Return what writes a published refresh to disk, if there is a reason to.
+        """Return a function that writes a published refresh to disk, if that is necessary.
 
-        That is: something changed, the last attempt to write failed, or what is on disk would soon
-        be too old to start from although the service has confirmed it since. What is returned may
-        take long, and is called in any thread, before the next refresh is published.
+        It is if something changed, if the last attempt failed, or if the file would soon be too
+        old although the service has confirmed its values. The function may take long. Any thread
+        may call it, before the next refresh is published.
         """
         self._keep_raw_values(refreshed)
         is_new = self._is_new(refreshed)
@@ -98,9 +98,9 @@ class LastGood:
                 self._raw_values[index] = raw_values_of(queried, rule_sets[index], former)
 
     def _is_new(self, refreshed: Refreshed) -> bool:
-        """Tell whether a refresh is to be written though the file is young, and remember it."""
+        """Return whether the file would change, and remember what it is made from."""
         snapshot = refreshed.snapshot
-        # Not the refresh itself: it holds settings, which the program may drop.
+        # Not the refresh itself: it would keep settings alive that the program drops.
         saved = _Saved(
             snapshot.rule_sets, snapshot.feature_order, refreshed.tracking, refreshed.standings
         )
@@ -108,7 +108,7 @@ class LastGood:
         return former is None or not saved.is_like(former)
 
     def _save(self, refreshed: Refreshed, registry: Registry, as_of: float) -> None:
-        """Write to disk what is published; a failure costs one warning, however often it comes."""
+        """Write the file; log a warning for the first of several failures in a row."""
         encoding = Encoding(refreshed.standings, self._raw_values)
         content = saved_content(
             encoding.encode(registry.readable().values(), refreshed.snapshot),
@@ -130,7 +130,7 @@ class LastGood:
         self._left_out = left_out
 
     def load(self, session: Session, registry: Registry) -> Snapshot | None:
-        """Return the last good state, compiled for the settings of today; `None` if unusable."""
+        """Return the saved state, compiled for the present settings; `None` if it cannot be used."""
         now = self._clock()
         try:
             saved = self._file.load(now)
@@ -168,7 +168,7 @@ class LastGood:
 
 @dataclass(frozen=True, slots=True)
 class _Saved:
-    """What a file was made of."""
+    """What a file is made from."""
 
     rule_sets: Mapping[int, RuleSet[Any]]
     feature_order: tuple[str, ...]
@@ -176,7 +176,7 @@ class _Saved:
     standings: Mapping[str, Standing]
 
     def is_like(self, former: _Saved) -> bool:
-        """Tell whether a file of this would be the same."""
+        """Return whether the files would be the same."""
         return (
             self.rule_sets is former.rule_sets
             and self.feature_order == former.feature_order
@@ -195,7 +195,7 @@ def _found(
     saved: Mapping[str, SavedSetting],
     by_canonical_name: Mapping[str | None, SavedSetting],
 ) -> SavedSetting | None:
-    """Return what *setting* had, under its own name or its former one, if it was ever fetched."""
+    """Return the saved values of *setting*, under its name or alias; `None` if it has none."""
     names = [setting.name] if setting.alias is None else [setting.name, setting.alias]
     for named in (saved, by_canonical_name):
         for name in names:
@@ -217,10 +217,10 @@ def _standing(setting: Declaration, saved: SavedSetting) -> Standing:
 
 
 def last_good(path: str | os.PathLike[str] | None, max_age: float | None) -> LastGood | None:
-    """Return the keeper of a client's last good state, if it is to have one.
+    """Return the `LastGood` of a client, if it was given a path.
 
     Raises:
-        InvalidClient: The age is no number above zero, or there is no path that it is for.
+        InvalidClient: The age is not a number above zero, or is given without a path.
     """
     if path is not None:
         return LastGood(path, max_age)

@@ -1,10 +1,11 @@
-"""The values that are published, as the JSON that the service would send for them."""
+"""Encoding published values as the JSON that the service would send for them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from time import sleep
+from typing import TYPE_CHECKING, Any, Final
 
-from heksher.clients.declaring import DefaultRead
+from heksher.clients.outcomes import DefaultRead
 from heksher.settings.comparing import identical
 from heksher.settings.rules import Origin
 from heksher.settings.values import Rejected
@@ -12,13 +13,16 @@ from heksher.settings.values import Rejected
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from heksher.clients.declaring import Standing
+    from heksher.clients.outcomes import Standing
     from heksher.clients.snapshot_file import SavedSetting
     from heksher.settings.declaration import Declaration
     from heksher.settings.rules import RuleSet
     from heksher.settings.state import Snapshot
     from heksher.settings.values import Coercion, Json
     from heksher.wire import QueriedSetting
+
+ENCODED_IN_ONE_GO: Final = 20
+"""How many settings are encoded before other threads may run: about a millisecond."""
 
 RawValues = dict["int | None", Any]
 """Raw values by rule id; `None` is the service's default."""
@@ -29,11 +33,11 @@ class Encoding:
 
     Args:
         standings: How the settings stand, by declared name.
-        raw_values: Raw values by the setting's index, of settings with validators: those may make
-            another value of each, and would do so again of what they have made.
+        raw_values: The raw values of settings with validators, by index. Validators may replace
+            values, so the published ones must not pass through them a second time.
 
     Attributes:
-        left_out: The values that no JSON stands for exactly, in words. They harm no others.
+        left_out: Values that cannot be encoded exactly, and why. They affect no other values.
     """
 
     def __init__(
@@ -48,8 +52,10 @@ class Encoding:
     def encode(
         self, settings: Iterable[Declaration], snapshot: Snapshot
     ) -> Iterator[tuple[str, SavedSetting]]:
-        """Yield what each of *settings* has in *snapshot*, with its name as declared."""
-        for setting in settings:
+        """Yield the declared name and the values of each of *settings* in *snapshot*."""
+        for place, setting in enumerate(settings):
+            if place % ENCODED_IN_ONE_GO == 0:
+                sleep(0)  # an event loop may be waiting, and Python itself switches every 5 ms only
             rule_set = snapshot.rule_sets.get(setting.index, setting.declared_rules)
             yield setting.name, self._encoded(setting, rule_set)
 
@@ -86,10 +92,10 @@ class Encoding:
         return saved
 
     def _raw(self, setting: Declaration, rule_id: int | None, value: Any) -> Json:
-        """Return the JSON that *value* was read from, or would be read from.
+        """Return the JSON that is decoded to exactly *value*.
 
         Raises:
-            Rejected: None is read as exactly this value.
+            Rejected: There is none.
         """
         known = self._raw_values.get(setting.index, {})
         raw: Json = known.get(rule_id, value)
@@ -104,7 +110,7 @@ class Encoding:
         except Exception as error:  # noqa: BLE001  # a user's own type may raise anything
             raise Rejected(f"encoding it raised {type(error).__name__}") from None
         if coercions or not identical(read, value):
-            raise Rejected("it would be read as another value")
+            raise Rejected("its JSON would be decoded to another value")
         return raw
 
     def _leave_out(self, setting: Declaration, what: str, rejected: Rejected) -> None:
@@ -115,9 +121,9 @@ def raw_values_of(queried: QueriedSetting, rule_set: RuleSet[Any], former: RawVa
     """Return the raw values of a rule set by rule id, with `None` for the service's default.
 
     Args:
-        queried: What it was compiled from.
-        rule_set: What came of that.
-        former: The raw values before; those of values that were rejected still count.
+        queried: The response that it was compiled from.
+        rule_set: The rule set.
+        former: The former raw values, which stay in use where new ones were rejected.
     """
     raw: RawValues = {rule["rule_id"]: rule["value"] for rule in queried["rules"]}
     raw[None] = queried["default_value"]

@@ -1,4 +1,4 @@
-"""Querying the rules of all settings, as a flow: what one answer lacks harms no other."""
+"""Querying the rules of all settings, as a flow; a bad response affects only its own settings."""
 
 from __future__ import annotations
 
@@ -9,25 +9,23 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 
 from heksher import wire
-from heksher.clients.declaring import DeclarationOutcome, DefaultRead
-from heksher.clients.effects import (
-    AT_ONCE,
-    Breathe,
-    Send,
+from heksher.clients.effects import AT_ONCE, Breathe, Send
+from heksher.clients.outcomes import DeclarationOutcome, DefaultRead
+from heksher.clients.querying import batches
+from heksher.clients.responses import (
     read_body,
     received,
     status_error,
     unexpected,
     without_frames,
 )
-from heksher.clients.querying import batches
 from heksher.exceptions import ServiceError, ServiceUnavailable, UnexpectedResponse
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from heksher.clients.declaring import Standing
     from heksher.clients.effects import Answer, Flow, Request
+    from heksher.clients.outcomes import Standing
     from heksher.clients.querying import Batch
     from heksher.clients.refreshing import Compiler
     from heksher.clients.session import Session
@@ -37,21 +35,21 @@ if TYPE_CHECKING:
     from heksher.wire import QueriedSetting
 
 MAX_LOOKS: Final = 3
-"""How often one refresh asks for the list again, because a query did not know a name."""
+"""How often one refresh lists the settings again because a query did not know a name."""
 
 MAX_HALVINGS: Final = 32
-"""How often one refresh halves a batch, to find a name that the list has and the query does not."""
+"""How often one refresh halves a batch to find a name that is listed but cannot be queried."""
 
 COMPILED_IN_ONE_GO: Final = 0.003
-"""Seconds of compiling after which others may run; one setting cannot be interrupted."""
+"""Seconds of compiling after which others may run; a single setting is not interrupted."""
 
 SETTINGS_IN_ONE_GO: Final = 2_000
-"""How many settings are looked at before others may run: a few ms."""
+"""How many settings are looked up before others may run: a few milliseconds."""
 
 _NAMES_SHOWN: Final = 3
 
 _ETAG: Final = re.compile(r"[!-~]{1,500}")
-"""What an ETag has to be to be sent back: a header of a sane length, in ASCII."""
+"""An ETag that can be sent back: ASCII, and of a sensible length."""
 
 
 _NEWLY_DECLARED: Final = frozenset({DeclarationOutcome.CREATED, DeclarationOutcome.UPGRADED})
@@ -61,17 +59,17 @@ class Querying:
     """The queries of one refresh.
 
     Args:
-        session: What is known so far; only read.
-        settling: How the settings stand; asked again where a query does not know them.
-        compiler: Takes the answers.
+        session: What the client remembers; only read.
+        settling: How the settings stand; consulted again when a query does not know them.
+        compiler: Compiles the responses.
         tracking: What is tracked.
-        first: Whether the first error is raised, instead of kept.
+        first: Whether the first error is raised instead of kept.
 
     Attributes:
-        batches: The queries for all settings; `None` where they are others by now.
-        etags: The ETag of each query that was answered well.
+        batches: The queries for all settings; `None` if other queries are needed next time.
+        etags: The ETag of each query whose response is current.
         requeried: The declared names of the settings that were compiled.
-        errors: What went wrong.
+        errors: The errors that were kept.
     """
 
     def __init__(
@@ -103,7 +101,7 @@ class Querying:
         self.errors: list[Exception] = []
 
     def run(self) -> Flow[None]:
-        """Query all settings that the service knows; some of them again, if it must be."""
+        """Query all settings that the service knows, and some of them again if necessary."""
         yield from self._query()
         for setting in self._living() if self._doubted else ():
             if setting.name in self._doubted:
@@ -124,26 +122,26 @@ class Querying:
             for start in range(0, len(pending), AT_ONCE):
                 if not (yield from self._send(pending[start : start + AT_ONCE])):
                     self._doubt(self._redefaulted)
-                    self._leave(pending[start + AT_ONCE :])
+                    self._keep_etags(pending[start + AT_ONCE :])
                     return
             pending = []
             if self._unknown or self._absent or self._redefaulted:
-                pending = yield from self._second_thoughts()
+                pending = yield from self._query_unknown()
 
     def _batches(self, settings: Iterable[Declaration]) -> list[Batch]:
         names = dict.fromkeys(self._settling.canonical_name(setting) for setting in settings)
         return batches([name for name in names if name is not None], self._filter)
 
     def _settings_of(self, names: Iterable[str]) -> list[Declaration]:
-        """Return the settings that are queried by these names."""
+        """Return the settings that are queried under *names*."""
         return [one for settings in self._asked_by(names).values() for one in settings]
 
     def _asked_by(self, names: Iterable[str]) -> dict[str, list[Declaration]]:
-        """Return the settings that are queried by these names, by name."""
+        """Return the settings that are queried under each of *names*."""
         return {name: self._by_name.get(name, []) for name in names}
 
     def _find_by_name(self) -> Flow[None]:
-        """Find out by which name each setting is queried now."""
+        """Look up under which name each setting is queried."""
         found: dict[str | None, list[Declaration]] = {}
         for place, setting in enumerate(self._living()):
             if place % SETTINGS_IN_ONE_GO == 0:
@@ -152,12 +150,12 @@ class Querying:
         self._by_name = found
 
     def _send(self, asked: list[Batch]) -> Flow[bool]:
-        """Send a few queries and read their answers; tell whether any came."""
+        """Send a few queries and read the responses; return whether there was any."""
         requests = [batch.request(self._etag(batch)) for batch in asked]
         answers: list[Answer] = yield Send(requests)
         reachable = False
         for batch, request in zip(asked, requests, strict=True):
-            # Taken out of the list, so that a body goes as soon as it has been read.
+            # Removed from the list, so that each body is freed once it has been read.
             answer = answers.pop(0)
             try:
                 yield from self._read(batch, request, answer)
@@ -167,8 +165,8 @@ class Querying:
                 reachable = reachable or not isinstance(error, ServiceUnavailable)
         return reachable
 
-    def _leave(self, batches: Iterable[Batch]) -> None:
-        """Keep what is known of batches that are not asked for, since the service is gone."""
+    def _keep_etags(self, batches: Iterable[Batch]) -> None:
+        """Keep the ETags of batches that are not sent because the service is unreachable."""
         for batch in batches:
             etag = self._etag(batch)
             if etag is not None:
@@ -181,10 +179,10 @@ class Querying:
         try:
             raise error
         finally:
-            del error  # its traceback leads here
+            del error  # its traceback holds this frame
 
     def _etag(self, batch: Batch) -> str | None:
-        """Return the ETag to send, if everything that it vouches for is still here."""
+        """Return the ETag to send, if the values that it stands for are still in use."""
         etag = self._session.etags.get((self._tracking, batch.query))
         if etag is None or self._plan is not None:
             return etag
@@ -193,7 +191,7 @@ class Querying:
         return etag
 
     def _is_as_read(self, setting: Declaration) -> bool:
-        """Tell whether the values of a setting are there, and would be read as they were."""
+        """Return whether a setting has values, and would read the same response the same way."""
         reading = self._session.readings.get(setting.index)
         standing = self._settling.standings[setting.name]
         return (
@@ -209,7 +207,7 @@ class Querying:
             self._unknown.append(batch)
         elif response.status_code == httpx.codes.NOT_MODIFIED:
             if "If-None-Match" not in request.headers:
-                raise unexpected(request, response, "nothing was fetched before")
+                raise unexpected(request, response, "the request was not conditional")
             self.etags[batch.query] = request.headers["If-None-Match"]
         elif response.status_code == httpx.codes.OK:
             yield from self._read_rules(batch, request, response)
@@ -232,13 +230,13 @@ class Querying:
             self._absent[name] = request
         wrong_names = malformed.keys() & asked.keys()
         for name in sorted(wrong_names):
-            self._fail(unexpected(request, response, f"of setting {name!r}, {malformed[name]}"))
+            self._fail(unexpected(request, response, f"setting {name!r}: {malformed[name]}"))
         etag = response.headers.get("etag", "")
         if _ETAG.fullmatch(etag) and not wrong_names and self._is_whole(batch):
             self.etags[batch.query] = etag
 
     def _is_whole(self, batch: Batch) -> bool:
-        """Tell whether all that *batch* asked for has come, and nothing of it is in doubt."""
+        """Return whether all settings of *batch* arrived, and none of them is in doubt."""
         if self._absent.keys() & set(batch.names):
             return False
         return not any(setting.name in self._doubted for setting in self._settings_of(batch.names))
@@ -251,7 +249,7 @@ class Querying:
             self.requeried.add(setting.name)
 
     def _has_another_default(self, setting: Declaration, raw: Any) -> bool:
-        """Tell whether a default changed that ours stands in for: the version may have, too."""
+        """Return whether a default changed that ours overrides: the version may have changed too."""
         standing = self._settling.standings[setting.name]
         if (
             standing.default_read is not DefaultRead.THEIRS_UNLESS_FALSY
@@ -265,8 +263,8 @@ class Querying:
         listed = [standing.listed.default_value] if standing.listed else []
         return raw not in [setting.raw_default, *listed]
 
-    def _second_thoughts(self) -> Flow[list[Batch]]:
-        """Find out about settings that a query did not know, and return what to query now."""
+    def _query_unknown(self) -> Flow[list[Batch]]:
+        """List again the settings that a query did not know; return the queries to send now."""
         if not self._by_name:
             yield from self._find_by_name()
         unknown = [(batch, self._settings_of(batch.names)) for batch in self._unknown]
@@ -278,7 +276,7 @@ class Querying:
         names |= absent.keys() | self._redefaulted
         if not (yield from self._look_again(names)):
             self._doubt(self._redefaulted)
-        # They may go by other names now.
+        # Settings may have other names now.
         self.batches, self._plan = None, None
         yield from self._find_by_name()
         pending: list[Batch] = []
@@ -288,11 +286,11 @@ class Querying:
         self._redefaulted = set()
         for name in sorted(absent.keys() - {one.name for one in moved}):
             request = self._absent[absent[name]]
-            self._fail(UnexpectedResponse(f"the answer to {request} lacks setting {name!r}"))
+            self._fail(UnexpectedResponse(f"the response to {request} lacks setting {name!r}"))
         return [*pending, *self._batches(moved)]
 
     def _look_again(self, names: set[str]) -> Flow[bool]:
-        """Find out how settings stand now; tell whether that could be found out."""
+        """Determine again how settings stand; return whether that was possible."""
         if self._looks == MAX_LOOKS:
             return False
         self._looks += 1
@@ -307,13 +305,13 @@ class Querying:
         return True
 
     def _doubt(self, names: set[str]) -> None:
-        """See to it that the next refresh wonders about these settings' defaults, too."""
+        """Have the next refresh check the defaults of these settings again."""
         self._doubted |= names
         if names:
             self.etags.clear()
 
     def _moved(self, before: Mapping[str, Standing], names: Iterable[str]) -> list[Declaration]:
-        """Return those of the settings whose name or default is another one by now."""
+        """Return those of the settings whose name, default or outcome has changed."""
         wanted, now = set(names), self._settling.standings
         return [
             one
@@ -329,19 +327,19 @@ class Querying:
     def _again(
         self, batch: Batch, settings: list[Declaration], before: Mapping[str, Standing]
     ) -> list[Batch]:
-        """Return what to query of a batch that had a name unknown to the service."""
+        """Return the queries that replace a batch with a name unknown to the service."""
         now = self._batches(settings)
         if now != [batch] or any(self._is_declared_again(one, before) for one in settings):
             return now
         if len(batch.names) > 1 and self._halvings < MAX_HALVINGS:
-            # The list knows them all, the query does not: close in on the one it means.
+            # All are listed, but cannot be queried: close in on the one that is meant.
             self._halvings += 1
             return batch.halves()
         request = batch.request(None)
         named = ", ".join(repr(name) for name in batch.names[:_NAMES_SHOWN])
         self._fail(
             UnexpectedResponse(
-                f"{request} was answered 404 for settings that the service should know, one of:"
+                f"{request} returned 404 for settings that the service lists, one of:"
                 f" {named}{', ...' if len(batch.names) > _NAMES_SHOWN else ''}"
             )
         )

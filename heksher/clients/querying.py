@@ -1,8 +1,7 @@
-"""Which settings to ask for together: batches, and the requests for them.
+"""Batches: which settings are queried together.
 
-A query names its settings in the URL, and each batch has an ETag of its own, so that a change
-costs one batch. (The real service silently cuts a query string of 65,536 bytes; proxies are
-stricter.)
+A query names its settings in the URL. Each batch has its own ETag, so that a change costs one
+batch. (The real service silently truncates a query string of 65,536 bytes; proxies allow less.)
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ if TYPE_CHECKING:
     from heksher.settings.rules import RuleSet
 
 MAX_NAMES_BYTES: Final = 3_500
-"""How many bytes of names a query has; with the longest filter its URL stays below 6 KB."""
+"""The most bytes of names in a query; with the longest filter, its URL stays below 6 KB."""
 
 MAX_NAMES: Final = 100
-"""How many settings a query has: their answer is read in one go, so the loop waits for it."""
+"""The most settings in a query; its response is parsed without letting others run."""
 
 PATH: Final = "/api/v1/query"
 
@@ -36,9 +35,9 @@ class Batch:
     """One query.
 
     Attributes:
-        names: The settings that it asks for, by canonical name.
-        query_filter: The filter that it has.
-        query: The query string; also what an ETag belongs to.
+        names: The canonical names of the settings.
+        query_filter: The value of `context_filters`, if there is one.
+        query: The query string, to which an ETag belongs.
     """
 
     names: tuple[str, ...]
@@ -46,7 +45,7 @@ class Batch:
     query: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Once: it is asked for several times at each refresh.
+        # Computed once: each refresh needs it several times.
         names = f"settings={','.join([quote(name, safe='') for name in self.names])}"
         query = (
             names if self.query_filter is None else f"{names}&context_filters={self.query_filter}"
@@ -54,12 +53,12 @@ class Batch:
         object.__setattr__(self, "query", query)
 
     def request(self, etag: str | None) -> Request:
-        """Return the request, conditional on *etag* if there is one."""
+        """Return the request, conditional if there is an *etag*."""
         headers = {} if etag is None else {"If-None-Match": etag}
         return Request("GET", PATH, query=self.query, headers=headers)
 
     def halves(self) -> list[Batch]:
-        """Return two batches of half of the names each."""
+        """Return two batches with half of the names each."""
         middle = (len(self.names) + 1) // 2
         return [
             Batch(names, self.query_filter)
@@ -70,12 +69,12 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The queries for all settings, and what they were made for.
+    """The queries for all settings, and the conditions under which they can be sent again.
 
     Attributes:
-        revision: The registry's when they were made: another one tells of other settings.
+        revision: The registry's revision; it changes with the settings.
         tracking: What was tracked.
-        rule_sets: What was published then, by the setting's index.
+        rule_sets: The rule sets published then, by the setting's index.
         batches: The queries.
     """
 
@@ -86,9 +85,9 @@ class Plan:
 
 
 def batches(names: Iterable[str], query_filter: str | None) -> list[Batch]:
-    """Return *names* in batches, in their order, so that a name at the end changes the last one.
+    """Return *names* in batches, in order, so that an additional name changes only the last one.
 
-    A name of the service's that it may not take back (it lets in a newline at the end) is alone.
+    A name that the service itself may reject (it accepts a trailing newline once) gets its own batch.
     """
     made: list[Batch] = []
     current: list[str] = []

@@ -1,4 +1,4 @@
-"""From query answers and the previous snapshot to the next one, and a report of what happened."""
+"""Compiling the responses of one refresh into the next snapshot."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from heksher.settings.rules import Rejection, RuleSet
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from heksher.clients.declaring import Standing
     from heksher.clients.effects import Flow
+    from heksher.clients.outcomes import Standing
     from heksher.clients.querying import Plan
     from heksher.clients.tracking import Tracking
     from heksher.settings.compiling import RawRule
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from heksher.wire import QueriedSetting
 
 RULE_SETS_IN_ONE_GO: Final = 500
-"""How many rule sets are brought into order, or let go, before others may run: a few ms."""
+"""How many rule sets are reordered or released before others may run: a few milliseconds."""
 
 
 class Reading(NamedTuple):
-    """What the values of a setting were made of when they were compiled last.
+    """How the values of a setting were read when they were compiled last.
 
     Attributes:
-        validators: The validators that they passed.
-        is_local_default: Whether the setting was to read its own default.
+        validators: The validators that were applied.
+        is_local_default: Whether the setting reads its declared default.
         raw_default: The service's default.
     """
 
@@ -42,22 +42,22 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """What one refresh came to; nothing of it counts before it is published.
+    """The result of one refresh. None of it takes effect before it is published.
 
     Attributes:
         snapshot: The next snapshot.
-        changed: The settings that some context reads otherwise now.
-        etags: The ETag of each query that was answered well.
-        tracking: What was tracked when it began.
-        readings: How each setting compiled was read, by index.
-        validated: What each setting with validators was compiled from, by index.
+        changed: The settings with another value in some context.
+        etags: The ETag of each query whose response is current.
+        tracking: What was tracked when the refresh began.
+        readings: How each compiled setting was read, by index.
+        validated: The raw values of each compiled setting with validators, by index.
         standings: How each setting stands, by declared name.
-        plan: The queries that the next refresh can send again, if all that could be was found out.
-        notes: What is to be said once of settings' declarations, by declared name.
-        malformed: What is wrong with entries of the service's list.
+        plan: The queries for the next refresh, unless this one left something open.
+        notes: Remarks on declarations to log once, by declared name.
+        malformed: Why entries of the service's list were left out.
         missing_features: The client's context features that the service lacks.
-        errors: What went wrong; where it did, former values stay.
-        asked_for: Seconds for which the service asked to be sent no declarations.
+        errors: The errors; settings concerned keep their former values.
+        asked_for: For how many seconds the service asked not to be sent declarations.
     """
 
     snapshot: Snapshot
@@ -76,18 +76,18 @@ class Refreshed:
 
 
 class Compiler:
-    """Collects the rule sets of one refresh.
+    """Compiles the rule sets of one refresh.
 
     Args:
         living: Returns all living settings by index.
-        previous: The rule sets that are read now, by index.
+        previous: The published rule sets, by index.
         feature_order: The service's order of context features.
-        is_tracked: Tells whether a condition is tracked; `None` for all.
+        is_tracked: Returns whether a condition is tracked; `None` if all are.
 
     Attributes:
-        changed: The settings that some context reads otherwise.
-        readings: How each setting compiled was read, by index.
-        validated: What each setting with validators was compiled from, by index.
+        changed: The settings with another value in some context.
+        readings: How each compiled setting was read, by index.
+        validated: The raw values of each compiled setting with validators, by index.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Compiler:
 
     @property
     def rule_sets(self) -> Mapping[int, RuleSet[Any]]:
-        """The next rule sets by index: the previous ones, as long as none is another."""
+        """The next rule sets by index; the previous object as long as nothing has changed."""
         return self._previous if self._next is None else self._next
 
     def _writable(self) -> dict[int, RuleSet[Any]]:
@@ -118,12 +118,12 @@ class Compiler:
         return self._next
 
     def drop_dead(self) -> None:
-        """Leave out the rules of settings that nobody has any more."""
+        """Remove the rules of settings that no longer exist."""
         for index in self.rule_sets.keys() - self.living().keys():
             del self._writable()[index]
 
     def reorder(self) -> Flow[None]:
-        """Bring all former rule sets into the present order of context features."""
+        """Bring all rule sets into the present order of context features."""
         for place, setting in enumerate(self.living().values()):
             if place % RULE_SETS_IN_ONE_GO == 0:
                 yield Breathe()
@@ -132,8 +132,8 @@ class Compiler:
                 self._take(setting, former.reordered(self._feature_order))
 
     def compile(self, setting: Declaration, queried: QueriedSetting, standing: Standing) -> None:
-        """Compile what a query answered for *setting*; what goes wrong there stays there."""
-        # Taken before any validator is called: one that is added meanwhile has not seen all values.
+        """Compile the response for *setting*; an error affects no other setting."""
+        # Recorded first: a validator that is added in the meantime has not seen all values.
         reading = Reading(
             setting.validators, standing.reads_local_default(setting), queried["default_value"]
         )
@@ -162,7 +162,7 @@ class Compiler:
         )
 
     def _keep(self, setting: Declaration, reason: str) -> None:
-        """Let a setting read what it did until now, and say why."""
+        """Keep the former values of a setting, and record why."""
         former = self._previous.get(setting.index, setting.declared_rules)
         self._writable()[setting.index] = RuleSet(
             former.features,
@@ -175,11 +175,11 @@ class Compiler:
         )
 
     def has_former(self, index: int) -> bool:
-        """Tell whether a setting has rules from an earlier refresh."""
+        """Return whether a setting has rules from an earlier refresh."""
         return index in self._previous
 
     def forget(self, setting: Declaration) -> None:
-        """Let a setting read its declared default: it is not to be queried."""
+        """Make a setting read its declared default."""
         if setting.index in self.rule_sets:
             del self._writable()[setting.index]
             former = self._previous.get(setting.index)
@@ -198,7 +198,7 @@ class Compiler:
 
 
 def let_go(rule_sets: list[RuleSet[Any]]) -> Flow[None]:
-    """Let go of rule sets that nothing reads any more: it takes as long as to make them.
+    """Release rule sets that are no longer read; that takes as long as making them.
 
     Args:
         rule_sets: The last references to them; emptied.
@@ -209,7 +209,7 @@ def let_go(rule_sets: list[RuleSet[Any]]) -> Flow[None]:
 
 
 def _says_the_same(rule_set: RuleSet[Any], former: RuleSet[Any]) -> bool:
-    """Tell whether two rule sets that read the same also have the same to say of it."""
+    """Return whether two rule sets with the same values also explain them the same way."""
     return (
         rule_set.default_origin is former.default_origin
         and rule_set.rejections == former.rejections

@@ -6,13 +6,13 @@ import logging
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Final
 
-from heksher.clients.declaring import DeclarationOutcome
+from heksher.clients.outcomes import DeclarationOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from heksher.clients.declaring import Standing
+    from heksher.clients.outcomes import Standing
     from heksher.clients.refreshing import Refreshed
     from heksher.clients.status import RefusedDeclaration
     from heksher.settings.declaration import Declaration

@@ -1,4 +1,4 @@
-"""`Retry-After`: for how long a service asks not to be asked again."""
+"""`Retry-After`: for how long the service asks clients to wait."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _ASKING: Final = frozenset({429, 503})
-"""The statuses that may have such a wish."""
+"""The statuses with which the header is honoured."""
 
 _SECONDS: Final = re.compile(r"[0-9]+")
 _LONGEST_DATE: Final = 64
 
 
 def seconds_asked(answer: object, now: datetime | None = None) -> float:
-    """Return for how many seconds a response asks to be left alone; 0 if it does not.
+    """Return the `Retry-After` of a response in seconds; 0 if it has none.
 
     Args:
-        answer: A response, or an exception, which may have one.
-        now: The present time, if not the real one; the service's own counts for more.
+        answer: A response, or an exception that may hold one.
+        now: The present time, if not the real one. The response's `Date` takes precedence.
     """
     response = answer.response if isinstance(answer, ServiceStatusError) else answer
     if not isinstance(response, httpx.Response) or response.status_code not in _ASKING:
@@ -42,7 +42,7 @@ def seconds_asked(answer: object, now: datetime | None = None) -> float:
 
 
 def longest_asked(answers: Iterable[object]) -> float:
-    """Return the longest of the times for which *answers* ask to be left alone."""
+    """Return the longest `Retry-After` of *answers* in seconds."""
     return max((seconds_asked(one) for one in answers), default=0.0)
 
 

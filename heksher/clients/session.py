@@ -1,4 +1,4 @@
-"""What a client remembers of its conversation with the service, from one refresh to the next."""
+"""What a client remembers from one refresh to the next."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ import random
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-from heksher.clients.declaring import DeclarationOutcome
+from heksher.clients.outcomes import DeclarationOutcome
 from heksher.clients.tracking import Tracking
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from heksher.clients.declaring import Standing
+    from heksher.clients.outcomes import Standing
     from heksher.clients.querying import Plan
     from heksher.clients.refreshing import Reading, Refreshed
     from heksher.clients.tracking import Tracked
     from heksher.settings.registry import Registry
 
 RETRY_EVERY: Final = 10
-"""At every so many refreshes, declarations that were refused are tried again."""
+"""Refused declarations are retried at every so many refreshes."""
 
 RETRY_SOON: Final = frozenset({1, 2, 4})
-"""How many refreshes after the service failed at declarations they are tried again, besides."""
+"""How many refreshes after a failure of the service degraded declarations are retried, too."""
 
 
 class Session:
-    """A client's side of its conversation: what it knows, and what it has to find out.
+    """The client's memory of its conversation with the service.
 
-    Only `commit` changes it, in the thread or task that refreshes, and never a refresh under way.
-    Any other may call `track`, which changes nothing but `tracking`.
+    It has one writer: the thread or task that refreshes, which calls `commit` once a refresh has
+    been published. Other threads may call `track`, which only replaces `tracking`.
 
     Attributes:
         registry: Whose settings are declared and refreshed.
@@ -37,13 +37,13 @@ class Session:
         declares: Whether settings are declared, or only queried.
         tracking: What is tracked.
         standings: How each setting stands, by declared name.
-        degraded: The settings at whose declaration the service kept failing.
-        etags: The ETag of each query, by what was tracked when it was sent and by the query: where
-            a filter cannot say what is tracked, the query alone stays the same.
-        readings: How each setting was read last, by index.
-        plan: The queries of the last refresh, if it found out all that it could of the settings.
+        degraded: The settings that the service kept failing to declare.
+        etags: ETags, by what was tracked and by query. The query alone does not suffice: it stays
+            the same when a filter cannot express what is tracked.
+        readings: How the values of each setting were read last, by index.
+        plan: The queries of the last refresh, if they can be sent again.
         missing_features: The client's context features that the service lacks.
-        randomness: Where jitter comes from.
+        randomness: The source of jitter.
     """
 
     def __init__(
@@ -65,26 +65,26 @@ class Session:
         self._tracking_lock = Lock()
 
     def track(self, contexts: Mapping[str, Tracked]) -> None:
-        """Track more; what was filtered for less is asked for afresh."""
+        """Track more contexts; the next refresh fetches their rules."""
         with self._tracking_lock:
             self.tracking = self.tracking.adding(contexts)
 
     def forked(self) -> None:
-        """Replace the lock, which a thread of the parent process may have held."""
+        """Replace the lock, which a thread of the parent process may hold for ever."""
         self._tracking_lock = Lock()
 
     def start_afresh(self) -> None:
-        """Ask for everything once more: this is a forked child, or another copy of the process.
+        """Have the next refresh fetch everything: this process is a copy of another.
 
-        Whatever the fork interrupted may be half done, and copies with the same randomness would
-        ask at the same times.
+        The fork may have interrupted a refresh, and copies with the same source of jitter would
+        send their requests at the same times.
         """
         self.etags = {}
         self.plan = None
         self.randomness = random.Random()  # noqa: S311  # jitter, no secret
 
     def plan_for(self, revision: int, tracking: Tracking) -> Plan | None:
-        """Return the queries to send again, if nothing has changed on the program's side."""
+        """Return the queries to send again, if nothing has changed in this program."""
         plan = self.plan
         if (
             plan is None
@@ -97,16 +97,16 @@ class Session:
 
     @property
     def is_retry_due(self) -> bool:
-        """Whether the next refresh is one that tries refused declarations again."""
+        """Whether the next refresh retries refused declarations."""
         return (self._refreshes + 1) % RETRY_EVERY == 0
 
     @property
     def is_degraded_due(self) -> bool:
-        """Whether the next refresh is one that tries declarations again that the service failed at."""
+        """Whether the next refresh retries degraded declarations."""
         return self._degraded_for in RETRY_SOON
 
     def commit(self, refreshed: Refreshed) -> None:
-        """Remember what a refresh found out, now that it is published."""
+        """Remember the results of a refresh, once it has been published."""
         self._refreshes += 1
         if refreshed.standings is not self.standings:
             self.standings = refreshed.standings

@@ -1,4 +1,4 @@
-"""`SettingData`: what the service says of one of its settings."""
+"""`SettingData`: a setting of the service, as `get_settings()` returns it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class SettingData(BaseModel):
         metadata: The metadata.
         aliases: Its former names.
         version: The version.
-        setting: The setting of this process that goes by this name or one of the aliases, if any.
-        default: The default as that setting would read it; raw if there is no such setting, or if
-            it does not fit its type.
+        setting: The setting of this process with this name or one of the aliases, if there is one.
+        default: The default decoded to the type of that setting. It is raw if there is no such
+            setting, or if it does not fit the type.
     """
 
     # Built when it is first used: few programs list settings.
@@ -49,7 +49,7 @@ class SettingData(BaseModel):
 def settings_data(
     listed: Iterable[ListedSetting], declared: Iterable[Declaration]
 ) -> dict[str, SettingData]:
-    """Return the service's settings by name, each with the setting of this process, if any."""
+    """Return the service's settings by name, each with its setting of this process."""
     by_name = {setting.name: setting for setting in declared}
     return {one.name: _setting_data(one, by_name) for one in listed}
 

@@ -1,4 +1,4 @@
-"""Finding out how all settings stand with the service, and declaring those that need it."""
+"""Determining how all settings stand with the service, and declaring those that need it."""
 
 from __future__ import annotations
 
@@ -7,45 +7,42 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from heksher.clients.declaration_flow import Declarer
-from heksher.clients.declaring import (
-    DeclarationOutcome,
-    is_known,
-    lacking_features,
-    undeclared,
-)
-from heksher.clients.effects import Breathe, without_frames
+from heksher.clients.declaring import is_known, lacking_features, undeclared
+from heksher.clients.effects import Breathe
 from heksher.clients.listing import fetch_listing
+from heksher.clients.outcomes import DeclarationOutcome
+from heksher.clients.responses import without_frames
 from heksher.exceptions import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from heksher.clients.declaration_flow import ToSend
-    from heksher.clients.declaring import Standing
     from heksher.clients.effects import Flow
     from heksher.clients.listing import Listing
+    from heksher.clients.outcomes import Standing
     from heksher.clients.querying import Plan
     from heksher.clients.session import Session
     from heksher.settings.declaration import Declaration
 
 
 class Settling:
-    """How settings stand, as one refresh finds it out; its session is only read.
+    """How settings stand, as determined by one refresh.
 
     Args:
-        session: What is known so far.
-        plan: The queries to send again, if all settings stand as they did.
-        living: Returns all living settings by index; called where they are needed.
-        first: Whether answers that are not Heksher's are raised, instead of kept.
-        thorough: Whether refused declarations are tried again.
+        session: What the client remembers; only read.
+        plan: The queries to send again, if all settings stand as before.
+        living: Returns all living settings by index; called only if they are needed.
+        first: Whether unexpected responses are raised instead of kept.
+        thorough: Whether refused declarations are retried.
 
     Attributes:
-        standings: How each setting stands, by declared name; the session's own, unless there is
-            news of one.
-        notes: What is to be said once of a declaration, by declared name.
-        malformed: What is wrong with entries of the service's list.
-        errors: Answers to declarations that are not Heksher's.
-        asked_for: Seconds for which the service asked to be sent no declarations.
+        standings: How each setting stands, by declared name; the session's own object as long as
+            nothing has changed.
+        notes: Remarks on declarations to log once, by declared name.
+        malformed: Why entries of the service's list were left out.
+        errors: Unexpected responses to declarations.
+        asked_for: For how many seconds the service asked not to be sent declarations.
         missing_features: The client's context features that the service lacks now.
     """
 
@@ -76,20 +73,19 @@ class Settling:
 
     @property
     def plan(self) -> Plan | None:
-        """The queries to send again, if all settings still stand as they did."""
+        """The queries to send again, if all settings still stand as before."""
         return self._plan if self.standings is self._session.standings else None
 
     def needs_listing(self) -> bool:
-        """Tell whether the service's list is needed to know how all settings stand."""
+        """Return whether the service's list is needed to know how all settings stand."""
         standings = self.standings
         if self._session.is_degraded_due or (self._plan is None and self._has_unknown()):
             return True
         if self._tries_again and any(one.refusal for one in standings.values()):
             return True
-        # A newer version of another program shows in the list alone, if its default is equal.
-        return self._thorough and any(
-            standings[one.name].reads_local_default(one) for one in self.declared
-        )
+        # If the defaults are equal, only the list shows a newer version of another program.
+        readings = self._session.readings.values()
+        return self._thorough and any(reading.is_local_default for reading in readings)
 
     def _has_unknown(self) -> bool:
         for setting in self.declared:
@@ -103,16 +99,16 @@ class Settling:
         return self._thorough or self._session.is_retry_due
 
     def canonical_name(self, setting: Declaration) -> str | None:
-        """Return the name to query *setting* by; `None` if it is not to be queried."""
+        """Return the name to query *setting* under; `None` if it must not be queried."""
         standing = self.standings.get(setting.name)
         return None if standing is None else standing.canonical_name
 
     def unusable(self) -> set[str]:
-        """Return the settings that have to read their declared default, whatever they read."""
+        """Return the names of settings that must read their declared default."""
         return {name for name, standing in self.standings.items() if standing.is_unusable}
 
     def settle(self, listing: Listing, feature_order: Sequence[str]) -> Flow[None]:
-        """Find out how all settings stand by *listing*, where it may have news of them."""
+        """Determine how settings stand, given a fresh *listing*."""
         self.standings = dict(self.standings)
         waited = {name for name, one in self.standings.items() if self._has_waited(one)}
         available = set(self._session.context_features).intersection(feature_order)
@@ -129,9 +125,9 @@ class Settling:
         yield from self._decide(undecided, listing)
 
     def _is_decided(self, setting: Declaration, listing: Listing) -> bool:
-        """Tell whether *listing* cannot change how a setting stands.
+        """Return whether *listing* leaves a setting as it stands.
 
-        What the service refused is not sent again for the same reason, but when a retry is due.
+        A refused declaration is not sent again, unless a retry is due or the setting has changed.
         """
         standing = self.standings.get(setting.name)
         if self._tries_again or standing is None or standing.index != setting.index:
@@ -146,8 +142,9 @@ class Settling:
         return listed == standing.listed
 
     def has_waited_for_features(self) -> bool:
-        """Tell whether a setting was refused for context features that are there now."""
-        return any(self._has_waited(one) for one in self.standings.values())
+        """Return whether a setting was refused for context features that now exist."""
+        waiting = [one for one in self.standings.values() if one.lacked_features]
+        return any(map(self._has_waited, waiting))
 
     def _has_waited(self, standing: Standing) -> bool:
         return bool(standing.lacked_features) and all(
@@ -156,12 +153,12 @@ class Settling:
         )
 
     def look_again(self, settings: Iterable[Declaration]) -> Flow[None]:
-        """Find out how *settings* stand now: a query did not know them as it should.
+        """Determine again how *settings* stand, after a query has shown that they may have changed.
 
-        What the service refused is left alone, as long as it knows the setting.
+        A refused declaration is not sent again while the service has the same setting.
 
         Raises:
-            ServiceError: The list cannot be had.
+            ServiceError: The list cannot be fetched.
         """
         listing, malformed = yield from fetch_listing()
         self.standings = dict(self.standings)
@@ -185,7 +182,7 @@ class Settling:
             yield from self._decide_anew(overtaken)
 
     def _decide_anew(self, overtaken: list[ToSend]) -> Flow[None]:
-        """Find out how settings stand that another program declared at the same time."""
+        """Determine how settings stand that another program declared at the same time."""
         try:
             listing, malformed = yield from fetch_listing()
         except ServiceError as error:
@@ -198,7 +195,7 @@ class Settling:
         yield from self._declare([one for one, _ in overtaken if is_known(one, listing)], listing)
 
     def _declare(self, settings: Sequence[Declaration], listing: Listing) -> Flow[list[ToSend]]:
-        """Declare what has to be; return what the service held otherwise by then."""
+        """Send the declarations needed; return those for which *listing* was out of date."""
         declarer = Declarer(listing, self._session.randomness, self._session.degraded)
         yield from declarer.declare(settings)
         if declarer.errors and self._first:
@@ -208,11 +205,11 @@ class Settling:
         self.standings.update(declarer.standings)
         self.notes.update(declarer.notes)
         for setting in settings if self.missing_features else ():
-            self._note_lacked(setting)
+            self._record_lacked(setting)
         return declarer.overtaken
 
-    def _note_lacked(self, setting: Declaration) -> None:
-        """Note which context features a setting may have been refused for, by the service."""
+    def _record_lacked(self, setting: Declaration) -> None:
+        """Record which missing context features the service may have refused a setting for."""
         standing = self.standings[setting.name]
         lacked = [name for name in setting.configurable_features if name in self.missing_features]
         if lacked and standing.outcome is DeclarationOutcome.REFUSED:
@@ -220,8 +217,8 @@ class Settling:
 
     def _has_features(self, setting: Declaration, feature_order: Sequence[str]) -> bool:
         places = (
-            ("this client does", self._session.context_features),
-            ("the service does", feature_order),
+            ("this client", self._session.context_features),
+            ("the service", feature_order),
         )
         for whose, features in places:
             lacking = [name for name in setting.configurable_features if name not in features]
@@ -239,7 +236,7 @@ _REFUSED_BY_SERVICE = frozenset(
 def _of_living(
     standings: dict[str, Standing], living: Mapping[int, Declaration]
 ) -> dict[str, Standing]:
-    """Return how settings stand that still live; *standings* itself if all do."""
+    """Return the standings of living settings; *standings* itself if that is all of them."""
     names = {setting.name for setting in living.values()}
     if standings.keys() <= names:
         return standings
@@ -247,7 +244,7 @@ def _of_living(
 
 
 def _is_refused_as_before(standing: Standing, listing: Listing) -> bool:
-    """Tell whether *standing* is that of a setting that the service holds as it did then."""
+    """Return whether *standing* is a refusal, and the service still has the same setting."""
     if standing.refusal is None or standing.canonical_name is None:
         return False
     listed = listing.named(standing.canonical_name)

@@ -1,9 +1,9 @@
-"""The file format of a snapshot: the values that settings have, written by a client or an export.
+"""The snapshot file: the values that settings have, written by a client or by an export.
 
-A file is one line that names the format and the content's SHA-256 and length, then the content:
-JSON with the time, the order of context features, what was tracked, and for each setting its
-default and rules, as `published` encodes them. It is written beside its place and moved there
-whole, so that readers and other writers never see a part of one; only its owner may read it.
+The first line names the format, and the SHA-256 and length of the content. The content is JSON:
+the time, the order of context features, the tracked contexts, and the default and rules of each
+setting. A file is written under a temporary name and then renamed, so that readers and other
+writers never see a partial one. Only its owner may read it.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _NAME_OF_FORMAT: Final = b"heksher-snapshot/"
 
 
 class SnapshotUnusable(Exception):  # noqa: N818  # says what happened; never leaves the package
-    """A snapshot file is not there, damaged, of another format, or too old."""
+    """A snapshot file is missing, damaged, in another format, or too old."""
 
 
 @with_config(wire.STRICT)
 class SavedSetting(TypedDict):
-    """What a setting had.
+    """The default and the rules of a setting.
 
-    `canonical_name` is the service's name for it, if it had one; `default_origin` says whose
-    default applied, and `default_read` which one it would read of another declared default.
+    `canonical_name` is the service's name for it, if it has one. `default_origin` is the default
+    that was read; `default_read` decides which one a changed declaration reads.
     """
 
     canonical_name: str | None
@@ -51,9 +51,9 @@ class SavedSetting(TypedDict):
 
 @with_config(wire.STRICT)
 class SavedState(TypedDict):
-    """The content of a snapshot file: settings by declared name.
+    """The content of a snapshot file, with settings by declared name.
 
-    `saved_at` is in seconds since 1970, in UTC; `tracking` is `Tracking.as_json`.
+    `saved_at` is in seconds since 1970, UTC. `tracking` comes from `Tracking.as_json`.
     """
 
     saved_at: Annotated[float, Field(allow_inf_nan=False)]
@@ -67,25 +67,25 @@ _SAVED_STATE: Final[TypeAdapter[SavedState]] = TypeAdapter(SavedState)
 
 @dataclass(frozen=True, slots=True)
 class SnapshotFile:
-    """A snapshot file's place, and how old one may be.
+    """The path of a snapshot file, and its maximum age.
 
     Attributes:
-        path: Where it is.
-        max_age: Seconds; `None` for any age.
+        path: The path.
+        max_age: The maximum age in seconds; `None` for no limit.
     """
 
     path: Path
     max_age: float | None = None
 
     def save(self, content: bytes) -> None:
-        """Write *content*, as `saved_content` makes it, in place of the last.
+        """Replace the file by one with *content*, which `saved_content` makes.
 
         Raises:
-            OSError: The disk is full, read-only, or the folder is not there.
-            ValueError: No file can have this path.
+            OSError: The disk is full or read-only, or the folder does not exist.
+            ValueError: The path is invalid.
         """
         header = f"{FORMAT} {sha256(content).hexdigest()} {len(content)}\n".encode()
-        # mkstemp gives mode 0600 and a name that no other process has.
+        # mkstemp creates the file with mode 0600, under a name that no other process uses.
         handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -101,13 +101,13 @@ class SnapshotFile:
         _sync_folder(self.path.parent)
 
     def load(self, now: float) -> SavedState:
-        """Return what was saved last.
+        """Return the content of the file.
 
         Args:
-            now: The present time, in seconds since 1970.
+            now: The present time in seconds since 1970.
 
         Raises:
-            SnapshotUnusable: There is none, or it cannot be used; the text says why.
+            SnapshotUnusable: There is no file, or it cannot be used; the text says why.
         """
         try:
             raw = self.path.read_bytes()
@@ -136,12 +136,12 @@ def _saved_state(raw: bytes) -> SavedState:
 
 
 def reason_of(error: OSError | ValueError) -> str:
-    """Return what is wrong with a file, in words."""
+    """Return the message of *error*."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the move itself durable, where the system lets a folder be synced."""
+    """Make the rename durable, where the system can sync a folder."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -157,13 +157,13 @@ def saved_content(
     feature_order: Iterable[str],
     tracking: Mapping[str, list[str] | None] | None,
 ) -> bytes:
-    """Return the content of a snapshot file, one line for each setting."""
+    """Return the content of a snapshot file, with one setting a line."""
     head = {
         "saved_at": saved_at,
         "feature_order": list(feature_order),
         "tracking": tracking,
     }
-    # One by one: what turns all into JSON at once lets no other thread run meanwhile.
+    # One by one: a single call for all of them would block every other thread.
     entries = [b"%b: %b" % (to_json(name), to_json(setting)) for name, setting in settings]
     opened = to_json(head).removesuffix(b"}")
     return opened + b',"settings":{\n' + b",\n".join(entries) + b"\n}}\n"

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import httpx
 
-from heksher.clients.effects import Breathe, Send, without_frames
+from heksher.clients.effects import Breathe, Send
 from heksher.clients.exchange import RequestThread, Sockets
 from heksher.clients.lines import Connections
+from heksher.clients.responses import without_frames
 from heksher.exceptions import ClientClosed
 
 if TYPE_CHECKING:

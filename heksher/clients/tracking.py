@@ -1,8 +1,8 @@
-"""Which rules this program can ever need: tracked contexts, and the filter that says so.
+"""Tracked contexts: which rules this program can need, and the filter that expresses it.
 
-The filter only saves bytes. The service reads feature names in it as `[a-z]+` and refuses a whole
-query for one odd value, so whatever it might misread is not filtered there; what is tracked is
-enforced here, on whatever comes back.
+The filter only saves bytes. The service parses feature names in it as `[a-z]+`, and rejects the
+whole query for one unexpected value, so anything it could misread is not filtered. The client
+applies the tracked contexts itself to every response.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ class TrackAll:
 
 
 Tracked: TypeAlias = str | Collection[str] | TrackAll
-"""What a context feature may be tracked with."""
+"""The types of value that a context feature may be tracked with."""
 
 TRACK_ALL: Final = TrackAll()
-"""Says that every value of a context feature is tracked."""
+"""Tracks every value of a context feature."""
 
 MAX_FILTER_BYTES: Final = 2_000
-"""How long a filter may be; a feature whose values make it longer is not filtered by value."""
+"""The longest filter; features whose values would make it longer are not filtered by value."""
 
 _FILTERABLE: Final = re.compile(r"[a-z]+")
 _POSSIBLE_VALUE: Final = re.compile(r"[A-Za-z0-9_]+")
 
 
 class Tracking:
-    """The tracked values of context features; immutable, so a refresh sees one all along."""
+    """The tracked values of context features; immutable, so that a refresh works with one state."""
 
     def __init__(self, values: dict[str, frozenset[str] | TrackAll] | None = None) -> None:
         self._values = values or {}
 
     def adding(self, contexts: Mapping[str, Tracked]) -> Tracking:
-        """Return what is tracked with *contexts* added.
+        """Return a tracking with *contexts* added.
 
         Raises:
             InvalidContext: A value is neither a string, a collection of them, nor `TRACK_ALL`.
@@ -57,18 +57,18 @@ class Tracking:
 
     @property
     def is_everything(self) -> bool:
-        """Whether nothing was tracked, so that all rules count."""
+        """Whether nothing was tracked, so that all rules apply."""
         return not self._values
 
     def is_tracked(self, feature: str, value: str) -> bool:
-        """Tell whether a rule's condition is tracked; a rule counts if all of its are."""
+        """Return whether a condition is tracked; a rule applies if all its conditions are."""
         tracked = self._values.get(feature, frozenset())
         return isinstance(tracked, TrackAll) or value in tracked
 
     def query_filter(self) -> str | None:
-        """Return the value of `context_filters` that loses no rule; `None` for no filter.
+        """Return a value of `context_filters` that excludes no tracked rule; `None` for no filter.
 
-        Values that no rule can have are left out, and a feature that has only those.
+        Values that no rule can have are omitted, and so are features with only such values.
         """
         if self.is_everything or not all(_FILTERABLE.fullmatch(name) for name in self._values):
             return None
@@ -82,7 +82,7 @@ class Tracking:
         return ",".join(f"{name}:{term}" for name, term in terms.items())
 
     def as_json(self) -> dict[str, list[str] | None] | None:
-        """Return the tracked values by feature, `None` for all of its; `None` for everything."""
+        """Return the tracked values by feature, `None` for all values; `None` if all rules apply."""
         if self.is_everything:
             return None
         return {
@@ -105,8 +105,8 @@ def _checked(feature: str, values: object) -> frozenset[str] | TrackAll:
     if isinstance(values, Collection) and all(isinstance(value, str) for value in values):
         return frozenset(values)
     raise InvalidContext(
-        f"context feature {feature!r} is to be tracked with {type(values).__name__}: give a str,"
-        " a collection of str, or TRACK_ALL"
+        f"tracked values of context feature {feature!r} must be a str, a collection of str, or"
+        f" TRACK_ALL, not {type(values).__name__}"
     )
 
 
@@ -114,7 +114,7 @@ def _term(values: frozenset[str] | TrackAll) -> str:
     if isinstance(values, TrackAll):
         return "*"
     if any(value.endswith("\n") for value in values):
-        # The service lets one newline at the end slip into a rule, but not into a filter.
+        # The service accepts a trailing newline in a rule, but not in a filter.
         return "*"
     possible = sorted(value for value in values if _POSSIBLE_VALUE.fullmatch(value))
     return f"({','.join(possible)})" if possible else ""

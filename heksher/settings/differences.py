@@ -1,8 +1,8 @@
-"""What two declarations of one setting have different, and how much that matters.
+"""The differences between two declarations of one setting, and how much they matter.
 
-The rules are the service's, so that a program can tell by itself what the service would answer:
-types are compared parsed, features as sets, names, defaults and metadata by Python's `==` (to
-which 1, 1.0 and true are no differences).
+The rules are the service's, so that a program can predict its response: types are parsed, features
+are compared as sets, and names, defaults and metadata with Python's `==` (under which 1, 1.0 and
+true are equal).
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Any, Final
 from heksher.settings.type_strings import HeksherType
 
 LEVELS: Final = ("minor", "major", "mismatch")
-"""How much a difference matters: a minor or a major upgrade makes up for it, or none does."""
+"""The levels of differences: resolved by a minor upgrade, by a major one, or by none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that the service holds otherwise than a declaration says.
+    """One difference between a declaration and the setting on the service.
 
     Attributes:
-        level: `minor`, `major` or `mismatch`, in the service's words.
-        attribute: What differs, as in `default_value`; `None` where only a message says.
-        latest_value: What the service holds, raw; not part of the `repr`.
-        message: The service's own words, where there is no attribute.
+        level: `minor`, `major` or `mismatch`, in the service's terms.
+        attribute: The attribute that differs, such as `default_value`; `None` if there is a message.
+        latest_value: The service's raw value; not part of the `repr`.
+        message: The service's description, if there is no attribute.
     """
 
     level: str
@@ -39,12 +39,12 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a declaration says of a setting.
+    """The attributes of a declaration that are compared.
 
     Attributes:
         name: The name.
         configurable_features: The features that its rules may use.
-        type: The type; a text if it is none that is known here.
+        type: The type; a string if it cannot be parsed.
         default_value: The default, raw.
         metadata: The metadata.
     """
@@ -58,11 +58,11 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Obstacles:
-    """What of the rules stands in the way of an upgrade.
+    """Rules that prevent an upgrade.
 
     Attributes:
-        removed_features_in_use: Rule ids by feature, of features that the declaration lacks.
-        misfits: Ids of the rules whose values are not of the declared type.
+        removed_features_in_use: By feature that the declaration lacks, the ids of rules that use it.
+        misfits: The ids of rules whose values do not have the declared type.
     """
 
     removed_features_in_use: Mapping[str, Sequence[int]] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class Obstacles:
 
 
 def differing(held: Terms, declared: Terms) -> frozenset[str]:
-    """Return the attributes of *declared* that *held* has otherwise."""
+    """Return the names of the attributes in which *held* and *declared* differ."""
     equal = {
         "name": held.name == declared.name,
         "configurable_features": set(held.configurable_features)
@@ -89,13 +89,13 @@ def differences(
     outdated: bool = False,
     obstacles: Obstacles = Obstacles(),
 ) -> tuple[Difference, ...]:
-    """Return what the service holds otherwise than it is declared, in the service's order.
+    """Return the differences between two declarations, in the service's order.
 
     Args:
-        held: What the service holds.
-        declared: What the program declares.
-        outdated: Whether the service's is the newer one, so that levels are seen from there.
-        obstacles: What of the rules stands in the way; only the service knows that.
+        held: The setting on the service.
+        declared: The declaration of the program.
+        outdated: Whether the service has the newer version; levels are then seen from its side.
+        obstacles: Rules that prevent an upgrade, which only the service knows.
     """
     attributes = differing(held, declared)
     older, newer = (declared, held) if outdated else (held, declared)

@@ -1,7 +1,7 @@
-"""An exported snapshot: the values that production has, in a file for tests to meet.
+"""Exporting the values that settings have in production, for tests to run with.
 
-The file has the format of a client's `snapshot_path`, so that file does as well. Another is made by
-`export_snapshot`, in a running program or from a response of the service.
+The format is that of a client's `snapshot_path`, so such a file can be used as it is.
+`export_snapshot` makes one in a running program, or from a response of the service.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ from heksher.settings.registry import Registry
 
 def export_snapshot(
     path: str | os.PathLike[str],
-    answer: bytes | str | None = None,
+    response: bytes | str | None = None,
     *,
     registry: Registry = registries.DEFAULT,
 ) -> None:
     """Write the values that settings have now to *path*, for `--heksher-snapshot`.
 
     Args:
-        path: The file; one that is there is replaced.
-        answer: What the service answered to a query, to be checked and written; without one, what
-            is published in this process, under the names that settings are declared by.
-        registry: Whose settings, if not those of the process.
+        path: The file; an existing one is replaced.
+        response: The body of the service's response to a query. Without one, the values published
+            in this process are written, under the settings' declared names.
+        registry: The registry of the settings.
 
     Raises:
-        UsageError: *answer* is not what a service answers to a query.
+        UsageError: *response* is not a response to a query.
         OSError: The file cannot be written.
     """
     snapshot = registry.snapshot
     settings: Iterable[tuple[str, SavedSetting]]
-    if answer is None:
+    if response is None:
         settings = Encoding().encode(registry.declared(), snapshot)
     else:
-        settings = _answered(answer)
+        settings = _responded(response)
     content = saved_content(
         sorted(settings), saved_at=time(), feature_order=snapshot.feature_order, tracking=None
     )
@@ -58,7 +58,7 @@ def read_snapshot(path: str | os.PathLike[str]) -> Mapping[str, SavedSetting]:
     """Return the settings of an exported snapshot by name.
 
     Raises:
-        UsageError: It cannot be read, or is none.
+        UsageError: The file cannot be read, or is not a snapshot.
     """
     try:
         return SnapshotFile(Path(path)).load(time())["settings"]
@@ -66,12 +66,12 @@ def read_snapshot(path: str | os.PathLike[str]) -> Mapping[str, SavedSetting]:
         raise UsageError(f"snapshot {path} cannot be used: {unusable}") from None
 
 
-def _answered(answer: bytes | str) -> Iterator[tuple[str, SavedSetting]]:
-    body = answer.encode() if isinstance(answer, str) else answer
+def _responded(response: bytes | str) -> Iterator[tuple[str, SavedSetting]]:
+    body = response.encode() if isinstance(response, str) else response
     try:
-        settings = wire.read(wire.QUERY_ANSWER, body)["settings"]
+        settings = wire.read(wire.QUERY_RESPONSE, body)["settings"]
     except wire.WrongShape as wrong:
-        raise UsageError(f"this is not what a service answers to a query: {wrong}") from None
+        raise UsageError(f"this is not a response to a query: {wrong}") from None
     for name, queried in settings.items():
         saved: SavedSetting = {
             "canonical_name": name,

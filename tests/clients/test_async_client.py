@@ -311,7 +311,7 @@ async def test_second_client_may_have_other_features(
     async with second:
         assert second.status.refused_declarations == ()
 
-    assert "this client does not have" in refused[0].reason
+    assert "unknown to this client" in refused[0].reason
     assert setting.get(theme="x") == 1
 
 
@@ -980,7 +980,7 @@ async def test_status_while_the_service_fails_and_after(
         assert bad.age is not None
         assert good.age is not None
         assert bad.age > good.age
-        assert "answered 500" in str(bad.last_error)
+        assert "returned 500" in str(bad.last_error)
         assert (client.status.consecutive_failures, client.status.last_error) == (0, None)
 
 

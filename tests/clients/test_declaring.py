@@ -10,10 +10,7 @@ import pytest
 
 from heksher import Setting, SettingType
 from heksher.clients.declaring import (
-    DeclarationOutcome,
-    DefaultRead,
     Post,
-    Standing,
     decide,
     declaration_body,
     differences,
@@ -21,6 +18,7 @@ from heksher.clients.declaring import (
     undeclared,
 )
 from heksher.clients.listing import Listing
+from heksher.clients.outcomes import DeclarationOutcome, DefaultRead, Standing
 from heksher.settings.setting import declaration_of
 from heksher.settings.setting_type import Conversion
 from heksher.wire import LISTED_SETTING, ListedSetting, read
@@ -459,11 +457,11 @@ def test_client_that_declares_nothing_follows_a_rename(registry: Registry) -> No
 def test_setting_with_features_that_are_nowhere_reads_its_declared_default(
     registry: Registry,
 ) -> None:
-    found = lacking_features(declared(registry), ["user"], "the service does")
+    found = lacking_features(declared(registry), ["user"], "the service")
 
     assert found.is_unusable
     assert found.refusal is not None
-    assert "the service does not have" in found.refusal.reason
+    assert "unknown to the service" in found.refusal.reason
 
 
 async def test_row_of_equals_sends_no_declaration(service: Embedded) -> None:

@@ -458,8 +458,8 @@ def test_a_value_that_no_json_stands_for_harms_only_itself(
 
     told = [one.message for one in caplog.records if "left out of the snapshot" in one.message]
     assert [text.partition("setting ")[2] for text in told] == [
-        "'b': rule 2: it would be read as another value",
-        "'b': the service's default: it would be read as another value",
+        "'b': rule 2: its JSON would be decoded to another value",
+        "'b': the service's default: its JSON would be decoded to another value",
     ]
     with restarted(program):
         assert larger.get(environment=None, user="x") == larger.default_value

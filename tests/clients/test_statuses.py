@@ -97,7 +97,7 @@ def test_304_for_what_was_never_fetched_is_an_error_and_asked_for_again(
 ) -> None:
     setting = declare(registry, "n")
     canned.instead = [answering("query", 304, {"headers": {"etag": '"1"'}})]
-    with pytest.raises(ServiceError, match="nothing was fetched before"):
+    with pytest.raises(ServiceError, match="the request was not conditional"):
         talk.refresh(first=True)
     canned.instead = []
     canned.rule("n", 1, 7, user="x")

@@ -336,7 +336,7 @@ def test_export_takes_the_answer_of_a_service(tmp_path: Path, registry: Registry
     found = read_snapshot(tmp_path / "values.snapshot")["ttl"]
     assert [(one["rule_id"], one["value"]) for one in found["rules"]] == [(rule_id, 5)]
     export_snapshot(tmp_path / "values.snapshot", answer.text)
-    with pytest.raises(UsageError, match="not what a service answers to a query"):
+    with pytest.raises(UsageError, match="not a response to a query"):
         export_snapshot(tmp_path / "values.snapshot", b'{"detail": "no"}')
 
 
