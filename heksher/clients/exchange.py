@@ -14,6 +14,7 @@ from weakref import WeakSet
 
 import httpx
 
+from heksher.clients.response_body import BodyTooLarge, BodyUnreadable, ResponseBody
 from heksher.clients.transport import complete_response
 from heksher.exceptions import ClientClosed
 
@@ -127,17 +128,33 @@ class Exchange:
     def _stream(self) -> Answer:
         arguments = self._endpoint.httpx_arguments(self._request)
         built = self._client.build_request(**arguments, extensions={"trace": self._note})
-        response = self._client.send(built, stream=True)
+        for _ in range(self._client.max_redirects + 1):
+            response = self._client.send(built, stream=True, follow_redirects=False)
+            try:
+                following = None
+                if self._client.follow_redirects:
+                    following = self._endpoint.redirected(self._request, response)
+                if following is None:
+                    return self._read(response)
+                built = following
+            finally:
+                response.close()
+        return self._endpoint.too_many_redirects(self._request)
+
+    def _read(self, response: httpx.Response) -> Answer:
+        if response.is_stream_consumed:
+            # By an event hook of the caller's httpx client.
+            return complete_response(response, response.content)
         try:
-            body = bytearray()
-            for chunk in response.iter_bytes():
-                body += chunk
-                if len(body) > self._endpoint.max_response_bytes:
-                    return self._endpoint.too_large(self._request)
+            body = ResponseBody(response, self._endpoint.max_response_bytes)
+            for chunk in response.iter_raw():
+                body.add(chunk)
                 self._check()
-        finally:
-            response.close()
-        return complete_response(response, bytes(body))
+            return complete_response(response, body.content())
+        except BodyTooLarge:
+            return self._endpoint.too_large(self._request)
+        except BodyUnreadable as reason:
+            return self._endpoint.unreadable(self._request, reason)
 
     def _note(self, event: str, info: dict[str, Any]) -> None:
         self._sockets.note(event, info)
