@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import httpx
 
 from heksher import wire
+from heksher.clients.declaration_pace import DeclarationPace
 from heksher.clients.declaring import (
     DeclarationOutcome,
     DefaultRead,
@@ -18,7 +20,6 @@ from heksher.clients.declaring import (
     decide,
 )
 from heksher.clients.effects import (
-    AT_ONCE,
     Breathe,
     Request,
     Send,
@@ -27,9 +28,11 @@ from heksher.clients.effects import (
     received,
     unexpected,
 )
+from heksher.clients.listing import fetch_listing
+from heksher.clients.progress import Progress
 from heksher.clients.retry_after import longest_asked
 from heksher.clients.status import Difference, RefusedDeclaration
-from heksher.exceptions import UnexpectedResponse
+from heksher.exceptions import ServiceError, UnexpectedResponse
 
 if TYPE_CHECKING:
     import random
@@ -43,7 +46,8 @@ ToSend: TypeAlias = "tuple[DeclaredSetting, Post]"
 """A setting, and what is to be sent of it."""
 
 RETRIES: Final = 3
-"""How often a declaration is sent again after a 5xx, a 429, or no answer."""
+"""How often a declaration is sent again after a 5xx, a 429, or no response; and how many requests in
+a row may fail before the rest waits for a later refresh."""
 
 MOST_WAITED: Final = 3.0
 """Seconds that the service may ask for between two attempts; a longer time ends them."""
@@ -59,37 +63,72 @@ _TEXT_IS_SAFE: Final = frozenset({400, 404, 409})
 class Declarer:
     """Declares settings against one listing of the service.
 
+    What other processes declare meanwhile is looked up in the list from time to time, so that a
+    herd of them shares the work; see `DeclarationPace`.
+
     Args:
         listing: What the service lists.
         randomness: Where jitter comes from.
-        degraded: The settings at which the service failed before; they are tried once, for others
-            wait for their values.
+        degraded: The settings at which the service failed before; they are tried once, since
+            others wait for their values.
+        progress: Is told how far it has come.
 
     Attributes:
         standings: How each setting stands, by its declared name.
         notes: What is to be said once, by the setting's name.
-        errors: The answers that are not Heksher's; those settings count as degraded.
+        malformed: What is wrong with entries of the lists that were looked at.
+        errors: The responses that are not Heksher's; those settings count as degraded.
         overtaken: What was sent to a service that holds otherwise than it listed, since another
             program declared something meanwhile.
         asked_for: Seconds for which the service asks to be sent no more.
     """
 
     def __init__(
-        self, listing: Listing, randomness: random.Random, degraded: Collection[str] = ()
+        self,
+        listing: Listing,
+        randomness: random.Random,
+        degraded: Collection[str] = (),
+        progress: Progress | None = None,
     ) -> None:
         self._listing = listing
         self._random = randomness
         self._degraded = degraded
-        self._was_answered = False
+        self._progress = progress or Progress()
+        self._pending: deque[ToSend] = deque()
+        self._failures: dict[str, int] = {}
+        self._in_vain = 0
         self.standings: dict[str, Standing] = {}
         self.notes: dict[str, str] = {}
+        self.malformed: list[str] = []
         self.errors: list[UnexpectedResponse] = []
         self.overtaken: list[ToSend] = []
         self.asked_for = 0.0
 
     def declare(self, settings: Iterable[DeclaredSetting]) -> Flow[None]:
         """Find out how *settings* stand, and declare those that need it."""
-        posts: list[tuple[DeclaredSetting, Post]] = []
+        yield from self._decide(settings)
+        if not self._pending:
+            return
+        # Each process in an order of its own, so that those of a herd rarely send the same.
+        shuffled = list(self._pending)
+        self._random.shuffle(shuffled)
+        self._pending = deque(shuffled)
+        pace = DeclarationPace(self._random, len(shuffled), self._listing.seconds)
+        self._progress.begin(len(shuffled))
+        yield from self._wait(pace, pace.first_pause())
+        while self._pending:
+            yield from self._send(pace)
+            if self._is_hopeless():
+                self._degrade(self._pending)
+                return
+            if self._pending and pace.is_look_due:
+                yield from self._look(pace)
+            if self._pending:
+                is_retry = self._pending[0][0].name in self._failures
+                seconds = max(pace.pause(is_retry=is_retry), self._asked_wait())
+                yield from self._wait(pace, seconds)
+
+    def _decide(self, settings: Iterable[DeclaredSetting]) -> Flow[None]:
         for place, setting in enumerate(settings):
             if place % _AT_A_TIME == 0:
                 yield Breathe()
@@ -97,54 +136,71 @@ class Declarer:
             if isinstance(decision, Standing):
                 self.standings[setting.name] = decision
             else:
-                posts.append((setting, decision))
-        yield from self._post(posts)
+                self._pending.append((setting, decision))
 
-    def _post(self, posts: list[ToSend]) -> Flow[None]:
-        """Send declarations in rounds: what the service failed at is sent again in the next."""
-        for failures in range(RETRIES + 1):
-            if not posts:
-                return
-            if self.asked_for > MOST_WAITED:
-                break
-            if failures:
-                yield Wait(self.asked_for + self._random.uniform(0.2, 1.0) * failures)
-            posts = yield from self._round(posts, is_first=not failures)
-        self._degrade(posts)
+    def _wait(self, pace: DeclarationPace, seconds: float) -> Flow[None]:
+        if seconds:
+            self._progress.wait(seconds)
+            yield Wait(seconds)
+            pace.paused(seconds)
 
-    def _round(self, posts: list[ToSend], *, is_first: bool) -> Flow[list[ToSend]]:
-        """Send each of the declarations, and its next steps; return what is to be sent again."""
-        unsent, failed = deque(posts), []
-        while unsent:
-            group = [unsent.popleft() for _ in range(min(AT_ONCE, len(unsent)))]
-            requests = [
-                Request("POST", "/api/v1/settings/declare", json=post.bodies[0])
-                for _, post in group
-            ]
-            answers: list[Answer] = yield Send(requests)
-            for (setting, post), request, answer in zip(group, requests, answers, strict=True):
-                if _is_failure(answer):
-                    failed.append((setting, post))
-                    continue
-                self._was_answered = True
-                next_step = self._settle(setting, post, request, answer)
-                if next_step is not None:
-                    unsent.append((setting, next_step))
-            self.asked_for = longest_asked(answers)
-            if self.asked_for:
-                break
-            # Others wait for their values: no further requests that are lost, one by one, or sent
-            # again to a service that has answered none.
-            if all(isinstance(answer, Exception) for answer in answers):
-                break
-            if not (is_first or self._was_answered):
-                break
-        # Those without a turn come first, lest four that are always lost keep back all others.
-        return self._to_be_retried([*unsent, *failed])
+    def _asked_wait(self) -> float:
+        """Return the seconds that the service asked for, with jitter."""
+        return self.asked_for + self._random.uniform(0.2, 1.0) if self.asked_for else 0.0
 
-    def _to_be_retried(self, posts: list[ToSend]) -> list[ToSend]:
-        self._degrade([one for one in posts if one[0].name in self._degraded])
-        return [one for one in posts if one[0].name not in self._degraded]
+    def _send(self, pace: DeclarationPace) -> Flow[None]:
+        """Send the next declarations; those that fail go to the end of the queue."""
+        count = min(pace.at_once, len(self._pending))
+        group = [self._pending.popleft() for _ in range(count)]
+        requests = [
+            Request("POST", "/api/v1/settings/declare", json=post.bodies[0]) for _, post in group
+        ]
+        began = monotonic()
+        answers: list[Answer] = yield Send(requests)
+        seconds = monotonic() - began
+        failed = created = 0
+        for (setting, post), request, answer in zip(group, requests, answers, strict=True):
+            if _is_failure(answer):
+                failed += 1
+                self._retry_later(setting, post)
+                continue
+            next_step = self._settle(setting, post, request, answer)
+            created += self.standings[setting.name].outcome is DeclarationOutcome.CREATED
+            if next_step is not None:
+                self._pending.append((setting, next_step))
+            else:
+                self._progress.declared()
+        self.asked_for = longest_asked(answers)
+        self._in_vain = self._in_vain + 1 if failed == count else 0
+        pace.sent(created=created, failed=failed, total=count, seconds=seconds)
+
+    def _retry_later(self, setting: DeclaredSetting, post: Post) -> None:
+        failures = self._failures[setting.name] = self._failures.get(setting.name, 0) + 1
+        if failures > RETRIES or setting.name in self._degraded:
+            self._degrade([(setting, post)])
+        else:
+            self._pending.append((setting, post))
+
+    def _is_hopeless(self) -> bool:
+        """Return whether to give up for now: others wait for their values."""
+        return self.asked_for > MOST_WAITED or self._in_vain > RETRIES
+
+    def _look(self, pace: DeclarationPace) -> Flow[None]:
+        """List the service's settings again, and drop what others have declared meanwhile."""
+        began = monotonic()
+        try:
+            self._listing, malformed = yield from fetch_listing()
+        except ServiceError:
+            # The list that there is serves; what is wrong shows when declarations fail, too.
+            pace.look_failed(monotonic() - began)
+            return
+        self.malformed += malformed
+        before = len(self._pending)
+        pending, self._pending = self._pending, deque()
+        yield from self._decide([setting for setting, _ in pending])
+        found = before - len(self._pending)
+        pace.looked(found=found, seconds=self._listing.seconds)
+        self._progress.declared(found)
 
     def _degrade(self, posts: Iterable[ToSend]) -> None:
         for setting, post in posts:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 try:
     import fcntl
 except ImportError:  # pragma: no cover  # Windows
-    fcntl = None  # type: ignore[assignment]
+    HAS_LOCKS = False
+else:
+    HAS_LOCKS = True
 
 ABANDONED_AFTER: Final = 60.0
 """Seconds after which a temporary file that no process has locked counts as abandoned."""
@@ -108,14 +110,14 @@ def _escaped(name: str) -> str:
 
 
 def _lock(handle: int) -> None:
-    if fcntl is not None:
+    if HAS_LOCKS:
         # Not every file system has locks; without them, age alone tells.
         with suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _is_locked(found: Path) -> bool:
-    if fcntl is None:  # pragma: no cover  # Windows
+    if not HAS_LOCKS:  # pragma: no cover  # Windows
         return False
     with found.open("rb") as file:
         try:

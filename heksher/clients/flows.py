@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from heksher import wire
 from heksher.clients.effects import Breathe, Request, ask, expect, send
 from heksher.clients.listing import LIST_REQUEST, read_listing
+from heksher.clients.progress import Progress
 from heksher.clients.query_flow import Querying
 from heksher.clients.refreshing import Compiler, Refreshed
 from heksher.clients.settled import Settled
@@ -43,26 +44,39 @@ def ping() -> Flow[None]:
     expect(HEALTH_REQUEST, answer, partial(wire.read, wire.HEALTH_ANSWER))
 
 
-def refresh(session: Session, *, first: bool = False, thorough: bool = False) -> Flow[Refreshed]:
+def refresh(
+    session: Session,
+    *,
+    first: bool = False,
+    thorough: bool = False,
+    progress: Progress | None = None,
+) -> Flow[Refreshed]:
     """Fetch all that is new, and return what is to be published.
 
     Args:
         session: What is known so far; it is only read.
         first: Whether the client is starting: then whatever goes wrong is raised.
         thorough: Whether refused declarations are tried again.
+        progress: Is told how far the declarations have come.
 
     Raises:
         InvalidContext: At the start, the service lacks a context feature of the client.
         ServiceError: The service does not answer, or not as Heksher. Where only some queries
             failed, their errors are in the result, and the settings they ask for stay as they are.
     """
-    return (yield from _Refresh(session, first=first, thorough=thorough or first).run())
+    return (
+        yield from _Refresh(
+            session, first=first, thorough=thorough or first, progress=progress or Progress()
+        ).run()
+    )
 
 
 class _Refresh:
     """One refresh: first the order of context features, then declarations, then queries."""
 
-    def __init__(self, session: Session, *, first: bool, thorough: bool) -> None:
+    def __init__(
+        self, session: Session, *, first: bool, thorough: bool, progress: Progress
+    ) -> None:
         self._session = session
         self._first = first
         self._thorough = thorough
@@ -73,21 +87,27 @@ class _Refresh:
         self._settled = session.settled_at(self._revision)
         self._previous = session.registry.snapshot
         self._living = cache(session.registry.readable)
-        self._settling = Settling(session, self._settled, self._living, first=first)
+        self._settling = Settling(
+            session, self._settled, self._living, first=first, progress=progress
+        )
         self._feature_order = self._previous.feature_order
         self._missing_features = session.missing_features
         self._errors: list[Exception] = []
 
     def run(self) -> Flow[Refreshed]:
         if self._settling.needs_listing(thorough=self._thorough):
+            began = monotonic()
             features, listed = yield from send([FEATURES_REQUEST, LIST_REQUEST])
+            seconds = monotonic() - began
             self._read_features(features)
             yield Breathe()
-            yield from self._settle(listed)
+            yield from self._settle(listed, seconds)
         else:
             self._read_features((yield from ask(FEATURES_REQUEST)))
             if self._settling.has_waited_for_features():
-                yield from self._settle((yield from ask(LIST_REQUEST)))
+                began = monotonic()
+                listed = yield from ask(LIST_REQUEST)
+                yield from self._settle(listed, monotonic() - began)
         compiler = Compiler(
             self._living,
             self._previous.rule_sets,
@@ -141,9 +161,9 @@ class _Refresh:
             if self._settling.is_unusable(setting):
                 compiler.forget(setting)
 
-    def _settle(self, listed: Answer) -> Flow[None]:
+    def _settle(self, listed: Answer, seconds: float) -> Flow[None]:
         try:
-            listing, malformed = yield from read_listing(listed)
+            listing, malformed = yield from read_listing(listed, seconds)
         except ServiceError as error:
             if self._first:
                 raise

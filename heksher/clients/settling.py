@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from heksher.clients.declaring import Standing
     from heksher.clients.effects import Flow
     from heksher.clients.listing import Listing
+    from heksher.clients.progress import Progress
     from heksher.clients.session import Session
     from heksher.clients.settled import Overview, Settled
     from heksher.settings.declared import DeclaredSetting
@@ -38,6 +39,7 @@ class Settling:
         settled: What of it still is as it was.
         living: Returns all living settings by index; called where they are needed.
         first: Whether answers that are not Heksher's are raised, instead of kept.
+        progress: Is told how far the declarations have come.
 
     Attributes:
         standings: How each setting stands, by declared name; the session's own, unless there is
@@ -56,7 +58,9 @@ class Settling:
         living: Callable[[], Mapping[int, DeclaredSetting]],
         *,
         first: bool,
+        progress: Progress,
     ) -> None:
+        self._progress = progress
         self._session = session
         self._settled = settled
         self._first = first
@@ -174,12 +178,15 @@ class Settling:
 
     def _declare(self, settings: Sequence[DeclaredSetting], listing: Listing) -> Flow[list[ToSend]]:
         """Declare what has to be; return what the service held otherwise by then."""
-        declarer = Declarer(listing, self._session.randomness, self._session.degraded)
+        declarer = Declarer(
+            listing, self._session.randomness, self._session.degraded, self._progress
+        )
         yield from declarer.declare(settings)
         if declarer.errors and self._first:
             raise declarer.errors[0]
         self.errors += declarer.errors
         self.asked_for = max(self.asked_for, declarer.asked_for)
+        self.malformed += declarer.malformed
         self.standings.update(declarer.standings)
         self.notes.update(declarer.notes)
         for setting in settings if self.missing_features else ():

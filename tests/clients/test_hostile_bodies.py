@@ -26,7 +26,6 @@ LIMIT = 2**20
 HEALTHY = json.dumps({"version": "0.5.7"}).encode()
 
 
-
 class Pieces(httpx.SyncByteStream, httpx.AsyncByteStream):
     """A body that comes in pieces, as over a socket."""
 
