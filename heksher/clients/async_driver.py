@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import httpx
 
 from heksher.clients.effects import Send, Wait
+from heksher.clients.response_body import BodyTooLarge, BodyUnreadable, ResponseBody
 from heksher.clients.responses import without_frames
 from heksher.clients.transport import complete_response
 from heksher.exceptions import ClientClosed, InvalidClient
@@ -118,19 +119,35 @@ class AsyncDriver:
     async def _stream(self, request: Request) -> Answer:
         client = self._client()
         built = client.build_request(**self._endpoint.httpx_arguments(request))
-        response = await client.send(built, stream=True)
-        try:
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > self._endpoint.max_response_bytes:
-                    return self._endpoint.too_large(request)
-        finally:
+        for _ in range(client.max_redirects + 1):
+            response = await client.send(built, stream=True, follow_redirects=False)
             try:
-                await response.aclose()
+                following = None
+                if client.follow_redirects:
+                    following = self._endpoint.redirected(request, response)
+                if following is None:
+                    return await self._read(request, response)
+                built = following
             finally:
-                response.stream = httpx.ByteStream(b"")  # httpx's own refers to the response
-        return complete_response(response, bytes(body))
+                try:
+                    await response.aclose()
+                finally:
+                    response.stream = httpx.ByteStream(b"")  # httpx's own refers to the response
+        return self._endpoint.too_many_redirects(request)
+
+    async def _read(self, request: Request, response: httpx.Response) -> Answer:
+        if response.is_stream_consumed:
+            # By an event hook of the caller's httpx client.
+            return complete_response(response, response.content)
+        try:
+            body = ResponseBody(response, self._endpoint.max_response_bytes)
+            async for chunk in response.aiter_raw():
+                body.add(chunk)
+            return complete_response(response, body.content())
+        except BodyTooLarge:
+            return self._endpoint.too_large(request)
+        except BodyUnreadable as reason:
+            return self._endpoint.unreadable(request, reason)
 
     def _client(self) -> httpx.AsyncClient:
         if self._is_closed:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import httpx
 
 from heksher import wire
+from heksher.clients.declaration_pace import DeclarationPace
 from heksher.clients.declaring import Post, decide
-from heksher.clients.effects import AT_ONCE, Breathe, Request, Send, Wait
+from heksher.clients.effects import Breathe, Request, Send, Wait
+from heksher.clients.listing import fetch_listing
 from heksher.clients.outcomes import DeclarationOutcome, DefaultRead, Standing
+from heksher.clients.progress import Progress
 from heksher.clients.responses import (
     read_body,
     received,
@@ -21,7 +25,7 @@ from heksher.clients.responses import (
 )
 from heksher.clients.retry_after import longest_asked
 from heksher.clients.status import RefusedDeclaration
-from heksher.exceptions import UnexpectedResponse
+from heksher.exceptions import ServiceError, UnexpectedResponse
 from heksher.settings.differences import Difference
 
 if TYPE_CHECKING:
@@ -36,7 +40,8 @@ ToSend: TypeAlias = "tuple[Declaration, Post]"
 """A setting and its declaration."""
 
 RETRIES: Final = 3
-"""How often a declaration is retried after a 5xx, a 429, or no response."""
+"""How often a declaration is retried after a 5xx, a 429, or no response; and how many requests in a
+row may fail before the rest waits for a later refresh."""
 
 MOST_WAITED: Final = 3.0
 """The longest `Retry-After`, in seconds, that is waited for here; a longer one ends the retries."""
@@ -50,17 +55,22 @@ _TEXT_IS_SAFE: Final = frozenset({400, 404, 409})
 
 
 class Declarer:
-    """Declares settings, given one listing of the service.
+    """Declares settings against one listing of the service.
+
+    What other processes declare meanwhile is looked up in the list from time to time, so that a
+    herd of them shares the work; see `DeclarationPace`.
 
     Args:
         listing: The service's settings.
         randomness: The source of jitter.
         degraded: The settings that the service failed to declare before. They get one attempt, so
             that other settings need not wait for their values.
+        progress: Records how far the declarations have come.
 
     Attributes:
         standings: How each setting stands, by its declared name.
         notes: Remarks to log once, by the setting's declared name.
+        malformed: What is wrong with malformed entries of the lists.
         errors: Unexpected responses; their settings count as degraded.
         overtaken: The declarations that no longer matched the listing, because another program
             declared something in the meantime.
@@ -68,21 +78,51 @@ class Declarer:
     """
 
     def __init__(
-        self, listing: Listing, randomness: random.Random, degraded: Collection[str] = ()
+        self,
+        listing: Listing,
+        randomness: random.Random,
+        degraded: Collection[str] = (),
+        progress: Progress | None = None,
     ) -> None:
         self._listing = listing
         self._random = randomness
         self._degraded = degraded
-        self._has_responded = False
+        self._progress = progress or Progress()
+        self._pending: deque[ToSend] = deque()
+        self._failures: dict[str, int] = {}
+        self._in_vain = 0
         self.standings: dict[str, Standing] = {}
         self.notes: dict[str, str] = {}
+        self.malformed: list[str] = []
         self.errors: list[UnexpectedResponse] = []
         self.overtaken: list[ToSend] = []
         self.asked_for = 0.0
 
     def declare(self, settings: Iterable[Declaration]) -> Flow[None]:
-        """Determine how *settings* stand, and declare those that need it."""
-        posts: list[tuple[Declaration, Post]] = []
+        """Find out how *settings* stand, and declare those that need it."""
+        yield from self._decide(settings)
+        if not self._pending:
+            return
+        # Each process in an order of its own, so that those of a herd rarely send the same.
+        shuffled = list(self._pending)
+        self._random.shuffle(shuffled)
+        self._pending = deque(shuffled)
+        pace = DeclarationPace(self._random, len(shuffled), self._listing.seconds)
+        self._progress.begin(len(shuffled))
+        yield from self._wait(pace, pace.first_pause())
+        while self._pending:
+            yield from self._send(pace)
+            if self._is_hopeless():
+                self._degrade(self._pending)
+                return
+            if self._pending and pace.is_look_due:
+                yield from self._look(pace)
+            if self._pending:
+                is_retry = self._pending[0][0].name in self._failures
+                seconds = max(pace.pause(is_retry=is_retry), self._asked_wait())
+                yield from self._wait(pace, seconds)
+
+    def _decide(self, settings: Iterable[Declaration]) -> Flow[None]:
         for place, setting in enumerate(settings):
             if place % _AT_A_TIME == 0:
                 yield Breathe()
@@ -90,54 +130,71 @@ class Declarer:
             if isinstance(decision, Standing):
                 self.standings[setting.name] = decision
             else:
-                posts.append((setting, decision))
-        yield from self._post(posts)
+                self._pending.append((setting, decision))
 
-    def _post(self, posts: list[ToSend]) -> Flow[None]:
-        """Send declarations in rounds; each round retries what failed in the one before."""
-        for failures in range(RETRIES + 1):
-            if not posts:
-                return
-            if self.asked_for > MOST_WAITED:
-                break
-            if failures:
-                yield Wait(self.asked_for + self._random.uniform(0.2, 1.0) * failures)
-            posts = yield from self._round(posts, is_first=not failures)
-        self._degrade(posts)
+    def _wait(self, pace: DeclarationPace, seconds: float) -> Flow[None]:
+        if seconds:
+            self._progress.wait(seconds)
+            yield Wait(seconds)
+            pace.paused(seconds)
 
-    def _round(self, posts: list[ToSend], *, is_first: bool) -> Flow[list[ToSend]]:
-        """Send each declaration, and the steps that follow; return those to retry."""
-        unsent, failed = deque(posts), []
-        while unsent:
-            group = [unsent.popleft() for _ in range(min(AT_ONCE, len(unsent)))]
-            requests = [
-                Request("POST", "/api/v1/settings/declare", json=post.bodies[0])
-                for _, post in group
-            ]
-            answers: list[Answer] = yield Send(requests)
-            for (setting, post), request, answer in zip(group, requests, answers, strict=True):
-                if _is_failure(answer):
-                    failed.append((setting, post))
-                    continue
-                self._has_responded = True
-                next_step = self._settle(setting, post, request, answer)
-                if next_step is not None:
-                    unsent.append((setting, next_step))
-            self.asked_for = longest_asked(answers)
-            if self.asked_for:
-                break
-            # Other settings wait for their values: stop when the service is unreachable, and do
-            # not retry one by one while it has not responded once.
-            if all(isinstance(answer, Exception) for answer in answers):
-                break
-            if not (is_first or self._has_responded):
-                break
-        # Unsent ones first: four declarations that always fail must not hold up all others.
-        return self._to_be_retried([*unsent, *failed])
+    def _asked_wait(self) -> float:
+        """Return the seconds that the service asked for, with jitter."""
+        return self.asked_for + self._random.uniform(0.2, 1.0) if self.asked_for else 0.0
 
-    def _to_be_retried(self, posts: list[ToSend]) -> list[ToSend]:
-        self._degrade([one for one in posts if one[0].name in self._degraded])
-        return [one for one in posts if one[0].name not in self._degraded]
+    def _send(self, pace: DeclarationPace) -> Flow[None]:
+        """Send the next declarations; those that fail go to the end of the queue."""
+        count = min(pace.at_once, len(self._pending))
+        group = [self._pending.popleft() for _ in range(count)]
+        requests = [
+            Request("POST", "/api/v1/settings/declare", json=post.bodies[0]) for _, post in group
+        ]
+        began = monotonic()
+        answers: list[Answer] = yield Send(requests)
+        seconds = monotonic() - began
+        failed = created = 0
+        for (setting, post), request, answer in zip(group, requests, answers, strict=True):
+            if _is_failure(answer):
+                failed += 1
+                self._retry_later(setting, post)
+                continue
+            next_step = self._settle(setting, post, request, answer)
+            created += self.standings[setting.name].outcome is DeclarationOutcome.CREATED
+            if next_step is not None:
+                self._pending.append((setting, next_step))
+            else:
+                self._progress.declared()
+        self.asked_for = longest_asked(answers)
+        self._in_vain = self._in_vain + 1 if failed == count else 0
+        pace.sent(created=created, failed=failed, total=count, seconds=seconds)
+
+    def _retry_later(self, setting: Declaration, post: Post) -> None:
+        failures = self._failures[setting.name] = self._failures.get(setting.name, 0) + 1
+        if failures > RETRIES or setting.name in self._degraded:
+            self._degrade([(setting, post)])
+        else:
+            self._pending.append((setting, post))
+
+    def _is_hopeless(self) -> bool:
+        """Return whether to give up for now: others wait for their values."""
+        return self.asked_for > MOST_WAITED or self._in_vain > RETRIES
+
+    def _look(self, pace: DeclarationPace) -> Flow[None]:
+        """List the service's settings again, and drop what others have declared meanwhile."""
+        began = monotonic()
+        try:
+            self._listing, malformed = yield from fetch_listing()
+        except ServiceError:
+            # The list that there is serves; what is wrong shows when declarations fail, too.
+            pace.look_failed(monotonic() - began)
+            return
+        self.malformed += malformed
+        before = len(self._pending)
+        pending, self._pending = self._pending, deque()
+        yield from self._decide([setting for setting, _ in pending])
+        found = before - len(self._pending)
+        pace.looked(found=found, seconds=self._listing.seconds)
+        self._progress.declared(found)
 
     def _degrade(self, posts: Iterable[ToSend]) -> None:
         for setting, post in posts:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
+from heksher.clients.response_body import BodyTooLarge, BodyUnreadable, ResponseBody
 from heksher.clients.responses import without_frames
 from heksher.clients.transport import complete_response
 from heksher.clients.weakly_held import WeaklyHeld
@@ -144,20 +145,36 @@ class RequestThread:
     def _stream(self) -> Answer:
         arguments = self._endpoint.httpx_arguments(self._request)
         built = self._client.build_request(**arguments, extensions={"trace": self._note})
-        response = self._client.send(built, stream=True)
-        try:
-            body = bytearray()
-            for chunk in response.iter_bytes():
-                body += chunk
-                if len(body) > self._endpoint.max_response_bytes:
-                    return self._endpoint.too_large(self._request)
-                self._check()
-        finally:
+        for _ in range(self._client.max_redirects + 1):
+            response = self._client.send(built, stream=True, follow_redirects=False)
             try:
-                response.close()
+                following = None
+                if self._client.follow_redirects:
+                    following = self._endpoint.redirected(self._request, response)
+                if following is None:
+                    return self._read(response)
+                built = following
             finally:
-                response.stream = httpx.ByteStream(b"")  # httpx's own refers to the response
-        return complete_response(response, bytes(body))
+                try:
+                    response.close()
+                finally:
+                    response.stream = httpx.ByteStream(b"")  # httpx's own refers to the response
+        return self._endpoint.too_many_redirects(self._request)
+
+    def _read(self, response: httpx.Response) -> Answer:
+        if response.is_stream_consumed:
+            # By an event hook of the caller's httpx client.
+            return complete_response(response, response.content)
+        try:
+            body = ResponseBody(response, self._endpoint.max_response_bytes)
+            for chunk in response.iter_raw():
+                body.add(chunk)
+                self._check()
+            return complete_response(response, body.content())
+        except BodyTooLarge:
+            return self._endpoint.too_large(self._request)
+        except BodyUnreadable as reason:
+            return self._endpoint.unreadable(self._request, reason)
 
     def _note(self, event: str, info: dict[str, Any]) -> None:
         self._sockets.note(event, info)

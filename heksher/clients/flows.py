@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from heksher import wire
 from heksher.clients.effects import Breathe, Request, ask, send
 from heksher.clients.listing import LIST_REQUEST, read_listing
+from heksher.clients.progress import Progress
 from heksher.clients.query_flow import Querying
 from heksher.clients.querying import Plan
 from heksher.clients.refreshing import Compiler, Refreshed
@@ -43,26 +44,38 @@ def ping() -> Flow[None]:
     expect(HEALTH_REQUEST, answer, partial(wire.read, wire.HEALTH_RESPONSE))
 
 
-def refresh(session: Session, *, first: bool = False, thorough: bool = False) -> Flow[Refreshed]:
+def refresh(
+    session: Session,
+    *,
+    first: bool = False,
+    thorough: bool = False,
+    progress: Progress | None = None,
+) -> Flow[Refreshed]:
     """Fetch what has changed, and return what to publish.
 
     Args:
         session: What the client remembers; only read.
         first: Whether the client is starting; any error is raised then.
         thorough: Whether refused declarations are retried.
+        progress: Records how far the declarations have come.
 
     Raises:
         InvalidContext: At the start, the service lacks a context feature of the client.
         ServiceError: The service is unreachable, or its response is unexpected. If only some of the
             queries failed, their errors are in the result, and their settings keep their values.
     """
-    return (yield from _Refresh(session, first=first, thorough=thorough or first).run())
+    progress = progress or Progress()
+    thorough = thorough or first
+    flow = _Refresh(session, first=first, thorough=thorough, progress=progress)
+    return (yield from flow.run())
 
 
 class _Refresh:
     """One refresh: first the order of context features, then declarations, then queries."""
 
-    def __init__(self, session: Session, *, first: bool, thorough: bool) -> None:
+    def __init__(
+        self, session: Session, *, first: bool, thorough: bool, progress: Progress
+    ) -> None:
         self._session = session
         self._first = first
         self._tracking = session.tracking
@@ -72,7 +85,9 @@ class _Refresh:
         self._previous = session.registry.snapshot
         self._living = cache(session.registry.readable)
         plan = session.plan_for(self._revision, self._tracking)
-        self._settling = Settling(session, plan, self._living, first=first, thorough=thorough)
+        self._settling = Settling(
+            session, plan, self._living, first=first, thorough=thorough, progress=progress
+        )
         self._feature_order = self._previous.feature_order
         self._errors: list[Exception] = []
 
@@ -109,14 +124,18 @@ class _Refresh:
 
     def _determine_standings(self) -> Flow[None]:
         if self._settling.needs_listing():
+            began = monotonic()
             features, listed = yield from send([FEATURES_REQUEST, LIST_REQUEST])
+            seconds = monotonic() - began
             self._read_features(features)
             yield Breathe()
-            yield from self._settle(listed)
+            yield from self._settle(listed, seconds)
         else:
             self._read_features((yield from ask(FEATURES_REQUEST)))
             if self._settling.has_waited_for_features():
-                yield from self._settle((yield from ask(LIST_REQUEST)))
+                began = monotonic()
+                listed = yield from ask(LIST_REQUEST)
+                yield from self._settle(listed, monotonic() - began)
 
     def _list_redefaulted(self, compiler: Compiler, querying: Querying) -> Flow[None]:
         """List again the settings whose default has changed: their version may have, too.
@@ -141,9 +160,9 @@ class _Refresh:
             with suppress(ServiceError):
                 yield from self._settling.look_again(undecided)
 
-    def _settle(self, listed: Answer) -> Flow[None]:
+    def _settle(self, listed: Answer, seconds: float) -> Flow[None]:
         try:
-            listing, malformed = yield from read_listing(listed)
+            listing, malformed = yield from read_listing(listed, seconds)
         except ServiceError as error:
             if self._first:
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from heksher.clients.effects import Breathe, Request, ask
@@ -18,9 +19,14 @@ LIST_REQUEST: Final = Request("GET", "/api/v1/settings", query="include_addition
 
 
 class Listing:
-    """The settings that the service knows."""
+    """The settings that the service knows.
 
-    def __init__(self, settings: Iterable[ListedSetting] = ()) -> None:
+    Attributes:
+        seconds: The seconds that the service took to list them.
+    """
+
+    def __init__(self, settings: Iterable[ListedSetting] = (), seconds: float = 0.0) -> None:
+        self.seconds = seconds
         self._by_name: dict[str, ListedSetting] = {}
         self._by_alias: dict[str, ListedSetting] = {}
         for listed in settings:
@@ -47,13 +53,14 @@ class Listing:
 
 def fetch_listing() -> Flow[tuple[Listing, list[str]]]:
     """Fetch the list; return it, and why entries were left out."""
+    began = monotonic()
     answer = yield from ask(LIST_REQUEST)
-    return (yield from read_listing(answer))
+    return (yield from read_listing(answer, monotonic() - began))
 
 
-def read_listing(answer: Answer) -> Flow[tuple[Listing, list[str]]]:
-    """Read the response to `LIST_REQUEST`; see `fetch_listing`."""
+def read_listing(answer: Answer, seconds: float) -> Flow[tuple[Listing, list[str]]]:
+    """Read the response to `LIST_REQUEST`, which took *seconds*; see `fetch_listing`."""
     settings, reasons = expect(LIST_REQUEST, answer, read_list)
     yield Breathe()
     malformed = [f"entry {place} of the list of settings: {why}" for place, why in reasons.items()]
-    return Listing(settings), malformed
+    return Listing(settings, seconds), malformed

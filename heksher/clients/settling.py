@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from heksher.clients.effects import Flow
     from heksher.clients.listing import Listing
     from heksher.clients.outcomes import Standing
+    from heksher.clients.progress import Progress
     from heksher.clients.querying import Plan
     from heksher.clients.session import Session
     from heksher.settings.declaration import Declaration
@@ -35,6 +36,7 @@ class Settling:
         living: Returns all living settings by index; called only if they are needed.
         first: Whether unexpected responses are raised instead of kept.
         thorough: Whether refused declarations are retried.
+        progress: Records how far the declarations have come.
 
     Attributes:
         standings: How each setting stands, by declared name; the session's own object as long as
@@ -54,7 +56,9 @@ class Settling:
         *,
         first: bool,
         thorough: bool,
+        progress: Progress,
     ) -> None:
+        self._progress = progress
         self._session = session
         self._plan = plan
         self._first = first
@@ -196,12 +200,15 @@ class Settling:
 
     def _declare(self, settings: Sequence[Declaration], listing: Listing) -> Flow[list[ToSend]]:
         """Send the declarations needed; return those for which *listing* was out of date."""
-        declarer = Declarer(listing, self._session.randomness, self._session.degraded)
+        declarer = Declarer(
+            listing, self._session.randomness, self._session.degraded, self._progress
+        )
         yield from declarer.declare(settings)
         if declarer.errors and self._first:
             raise declarer.errors.pop(0)
         self.errors += declarer.errors
         self.asked_for = max(self.asked_for, declarer.asked_for)
+        self.malformed += declarer.malformed
         self.standings.update(declarer.standings)
         self.notes.update(declarer.notes)
         for setting in settings if self.missing_features else ():

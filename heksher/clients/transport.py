@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
+from heksher.clients.response_body import ACCEPTED_ENCODINGS
 from heksher.exceptions import InvalidClient, UnexpectedResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from heksher.clients.effects import Request
+    from heksher.clients.response_body import BodyUnreadable
 
 _URLS_KEPT: Final = 256
 
@@ -64,11 +66,44 @@ class Endpoint:
         arguments: dict[str, Any] = {
             "method": request.method,
             "url": self._url_of(request.path, request.query),
-            "headers": {**self._headers, **request.headers},
+            "headers": {
+                "Accept-Encoding": ACCEPTED_ENCODINGS,
+                **self._headers,
+                **request.headers,
+            },
         }
         if request.json is not None:
             arguments["json"] = request.json
         return arguments
+
+    def redirected(self, request: Request, response: httpx.Response) -> httpx.Request | None:
+        """Return the request to follow *response* with, if it is a redirect.
+
+        Raises:
+            UnexpectedResponse: It leads to another host, which would be sent the client's headers,
+                or from https to http.
+        """
+        following = response.next_request
+        if following is None:
+            return None
+        here, there = response.request.url, following.url
+        if here.host != there.host or (here.scheme, there.scheme) == ("https", "http"):
+            raise UnexpectedResponse(
+                f"{request} was redirected to {there.scheme}://{there.host}, which would be sent"
+                " this client's headers: set service_url to where the service is",
+                request=response.request,
+            )
+        return following
+
+    def unreadable(self, request: Request, reason: BodyUnreadable) -> UnexpectedResponse:
+        """Return the error for a body that cannot be decompressed."""
+        return UnexpectedResponse(
+            f"unexpected response to {request}: {reason}. Check service_url and any proxy in between"
+        )
+
+    def too_many_redirects(self, request: Request) -> UnexpectedResponse:
+        """Return the error for a request that is redirected again and again."""
+        return UnexpectedResponse(f"{request} was redirected too often: check service_url")
 
     def too_large(self, request: Request) -> UnexpectedResponse:
         """Return the error for a body that is too large."""
