@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 URL: Final = "http://service.example"
 
 
-ROUNDS: Final = 6
+ROUNDS: Final = 4
 """How often one thread acts alone, and all has to be right some time later."""
 
 _IN_TROUBLE: Final = 5
@@ -47,7 +47,7 @@ class Program:
         self.keeps = world.random.random() < 0.5
         self.path = path
         self.races = Races(scheduler, world.random, self.act)
-        self.has_races = world.random.random() < 0.4
+        self.has_races = world.random.random() < 0.3
         acts = [self.default, self.validate, world.declare_more, self.look]
         # Often one thing again and again: it has to meet its moment.
         self._acts = world.random.choice([[self.track], [self.track], acts, [*acts, self.track]])
