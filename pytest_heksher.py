@@ -52,15 +52,21 @@ def heksher() -> Iterator[StubHeksherClient]:
     client.restore()
 
 
-@pytest.fixture(autouse=True)
-def _heksher_marker(request: pytest.FixtureRequest) -> None:
-    marks = list(request.node.iter_markers("heksher"))
-    if not marks:
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Have a marked test use the fixture that reads its marks; all others are left alone."""
+    names: list[str] | None = getattr(item, "fixturenames", None)
+    if names is None or item.get_closest_marker("heksher") is None:
         return
-    client = request.getfixturevalue("heksher")
-    for mark in reversed(marks):
+    if "_heksher_marker" not in names:
+        # Before the test's own fixtures, which read what the marks say.
+        names.insert(0, "_heksher_marker")
+
+
+@pytest.fixture
+def _heksher_marker(request: pytest.FixtureRequest, heksher: StubHeksherClient) -> None:
+    for mark in reversed(list(request.node.iter_markers("heksher"))):
         for setting, rules in _marked(mark).items():
-            client[setting].rules = rules
+            heksher[setting].rules = rules
 
 
 def _marked(mark: pytest.Mark) -> dict[Any, Any]:

@@ -13,15 +13,19 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
+from itertools import combinations, islice
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from growth import reader, run
 from protocol import time_case
-from read_heksher import cases
+from read_heksher import Filled, cases
 from report import base_target, target_of
-from workloads import WORKLOADS
+from workloads import FIVE, THREE, WORKLOADS, Workload
+
+from heksher.settings.frozen import freeze
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +55,14 @@ INSTRUCTIONS = {
 
 READS = 5_000
 
+SHAPES = 300
+"""How many shapes a process has had before a new setting is read."""
+
+USERS = 10_000
+
+MOST_FOR_USERS = 2
+"""How many times what building an instance costs a model's read may, if nearly all are built."""
+
 MOST_TURNS = 20
 """After how many turns an import that is too dear is taken for what it is."""
 
@@ -69,6 +81,45 @@ def check_ratio(name: str, case: Case) -> str | None:
     target = target_of(form, WORKLOADS[workload].tiers)
     if target is None:
         target = 2 * base_target(WORKLOADS[workload].tiers) * 3
+    return check_target(name, case, target)
+
+
+def check_history() -> str | None:
+    """Hold a new setting to its target in a process that has had hundreds of other shapes."""
+    masks = [mask for width in (1, 2, 3) for mask in combinations(FIVE, width)]
+    for shape in islice(combinations(masks, 3), SHAPES):
+        Filled(Workload(FIVE, [(dict.fromkeys(mask, "x"), 1) for mask in shape], {}, 1))
+    rules = [({"theme": f"theme{number}"}, number) for number in range(10)]
+    context = {"environment": "production", "user": "user5", "theme": "theme5"}
+    new = Filled(Workload(THREE, rules, context, 5))
+    case = new.case(f"setting.get({new.workload.arguments()})", {"setting": new.setting})
+    return check_target(f"10 rules, after {SHAPES} shapes", case, base_target(1))
+
+
+def check_many_users() -> str | None:
+    """Hold a model that is read for more users than are kept to what it costs to build instances."""
+    users = [f"user{number}" for number in range(USERS)]
+    rules = [({"user": user}, number) for number, user in enumerate(users)]
+    model = Filled(Workload(("user",), rules, {}, 0)).model()
+    values = model.get(user="nobody").model_dump()
+    get, build = model.get, model.model_validate
+    best = float("inf")
+    for _ in range(TRIES):
+        begun = time.process_time()
+        for user in users:
+            get(user=user)
+        read = time.process_time()
+        for number in range(USERS):
+            freeze(build({**values, "field0": number}))
+        best = min(best, (read - begun) / (time.process_time() - read))
+    if "--show" in sys.argv:
+        print(f"a model for {USERS} users in turn: {best:.2f} times what building costs")
+    if best <= MOST_FOR_USERS:
+        return None
+    return f"a model for {USERS} users in turn: {best:.2f} times what building costs, where {MOST_FOR_USERS:g} is allowed"
+
+
+def check_target(name: str, case: Case, target: float) -> str | None:
     best = float("inf")
     for _ in range(TRIES):
         timed = time_case(case, turns=9)
@@ -168,7 +219,7 @@ def main() -> int:
         for check in checks
         if (failure := check(name, case)) is not None
     ]
-    failures += filter(None, [check_import()])
+    failures += filter(None, [check_many_users(), check_history(), check_import()])
     for failure in failures:
         print(failure)
     if "--show" in sys.argv:

@@ -12,6 +12,7 @@ from heksher import Setting, SettingsModel, bind_context
 from heksher.settings.compiling import CompileOptions, compile_rule_set
 from heksher.settings.context import default_source
 from heksher.settings.registry import Registry
+from heksher.settings.setting import declaration_of
 from heksher.settings.state import Snapshot
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def rule_set(setting: Setting[Any, ...], workload: Workload) -> RuleSet[Any]:
         for place, (conditions, value) in enumerate(workload.rules)
     ]
     options = CompileOptions(feature_order=workload.features)
-    return compile_rule_set(setting, DEFAULT, raw, previous=None, options=options)
+    return compile_rule_set(declaration_of(setting), DEFAULT, raw, previous=None, options=options)
 
 
 class Filled:
@@ -47,7 +48,7 @@ class Filled:
         self.publish([self.setting], defaults or {})
 
     def publish(self, settings: list[Setting[Any, ...]], defaults: Mapping[str, Any]) -> None:
-        rule_sets = {one.index: rule_set(one, self.workload) for one in settings}
+        rule_sets = {declaration_of(one).index: rule_set(one, self.workload) for one in settings}
         self.registry.publish(Snapshot(rule_sets=rule_sets))
         sources = {name: default_source(name, default) for name, default in defaults.items()}
         self.registry.set_defaults(sources)

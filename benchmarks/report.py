@@ -56,7 +56,7 @@ REASONS = {
     "update": "of the time for 10,000 settings, a third is httpx, which takes 2 ms for each of 100"
     " requests, a third reading and compiling, a fifth the garbage collector",
     "stall": "in the first load it is the one full collection that the declaration of 10,000 settings"
-    " has made due; after `gc.freeze()` it is the full collections that heksher leaves alone then."
+    " has made due; after `gc.freeze()` it is the full collections that are left then."
     " Without the collector, the longest stretches are 25 ms for reading the service's list of 10,000"
     " settings and 20 ms for httpx to load certificates, both at the start, and 10 ms in an update",
     "masks": "where nearly every rule has a set of features to itself, each pays for its key",
@@ -287,10 +287,9 @@ class Page:
             " other programs take of the machine is not counted), beside that of fetching the same"
             " bytes and doing nothing with them.",
             "",
-            "Python's collector would walk through all that the program holds, for some 100 ms, once"
-            " in each such update. heksher puts what an update makes with the old objects at once,"
-            " uncounted, since it replaces as many, so that an update sets off no full collection. It"
-            " leaves that where the program has called `gc.freeze()`, which it would undo.",
+            "An update that replaces tens of thousands of rules at once can set off a full garbage"
+            " collection, which walks through all that the program holds. heksher does not touch the"
+            " collector; `docs/scale.md` says when a program may want to call `gc.freeze()`.",
         )
         self.add(*table("longest stall", "fetching alone", "heksher", "heksher-py", "at most",
                         "reached"))  # fmt: skip

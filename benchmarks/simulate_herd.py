@@ -21,8 +21,8 @@ import httpx
 from canned import Canned, Plan
 
 from heksher.clients.flows import FEATURES_REQUEST
+from heksher.clients.pacing import next_delay
 from heksher.clients.querying import Batch
-from heksher.clients.schedule import next_delay
 
 if TYPE_CHECKING:
     from collections.abc import Callable

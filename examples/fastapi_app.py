@@ -6,9 +6,10 @@ In production, `fastapi run` would start `create(...)` with the URL of a Heksher
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Annotated
 
 import httpx
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from heksher import PROVIDED, AsyncHeksherClient, ContextFeatures, Setting, SettingsModel, pinned
@@ -41,6 +42,11 @@ class RequestContext:
             await self.app(scope, receive, send)
 
 
+def page_of_user() -> Page:
+    """Read the bound context. Without parameters, no query chooses another one."""
+    return Page.current
+
+
 def create(service_url: str) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -53,8 +59,8 @@ def create(service_url: str) -> FastAPI:
     app.add_middleware(RequestContext)
 
     @app.get("/")
-    async def front() -> dict[str, object]:
-        return {"greeting": greeting.get(user=None), "page": Page.current}
+    async def front(page: Annotated[Page, Depends(page_of_user)]) -> dict[str, object]:
+        return {"greeting": greeting.get(user=None), "page": page}
 
     @app.get("/why")
     def why() -> str:

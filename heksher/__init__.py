@@ -23,19 +23,21 @@ from heksher.exceptions import (
 )
 from heksher.settings.context import bind_context
 from heksher.settings.context_features import PROVIDED, ContextFeatures
-from heksher.settings.explaining import Resolution
+from heksher.settings.explaining import Read, Resolution
 from heksher.settings.explicit_types import (
     HeksherEnum,
     HeksherFlags,
     HeksherMapping,
     HeksherSequence,
 )
+from heksher.settings.observing import observe_reads
 from heksher.settings.registry import pinned
 from heksher.settings.setting import Setting
 from heksher.settings.setting_type import Conversion, SettingType
 
 if typing.TYPE_CHECKING:
     from heksher.clients.async_client import AsyncHeksherClient
+    from heksher.clients.options import AsyncClientOptions, ClientOptions, ThreadClientOptions
     from heksher.clients.setting_data import SettingData
     from heksher.clients.status import ClientStatus
     from heksher.clients.thread_client import ThreadHeksherClient
@@ -53,6 +55,11 @@ else:
         globals(),
         {
             "heksher.clients.async_client": ["AsyncHeksherClient"],
+            "heksher.clients.options": [
+                "AsyncClientOptions",
+                "ClientOptions",
+                "ThreadClientOptions",
+            ],
             "heksher.clients.setting_data": ["SettingData"],
             "heksher.clients.status": ["ClientStatus"],
             "heksher.clients.thread_client": ["ThreadHeksherClient"],
@@ -65,8 +72,10 @@ else:
 __all__ = [
     "PROVIDED",
     "TRACK_ALL",
+    "AsyncClientOptions",
     "AsyncHeksherClient",
     "ClientClosed",
+    "ClientOptions",
     "ClientStateError",
     "ClientStatus",
     "ContextFeatures",
@@ -84,6 +93,7 @@ __all__ = [
     "InvalidValue",
     "MissingContextAttribute",
     "MissingContextFeature",
+    "Read",
     "Resolution",
     "ServiceError",
     "ServiceStatusError",
@@ -92,10 +102,12 @@ __all__ = [
     "SettingData",
     "SettingType",
     "SettingsModel",
+    "ThreadClientOptions",
     "ThreadHeksherClient",
     "UnexpectedResponse",
     "UnknownSetting",
     "UsageError",
     "bind_context",
+    "observe_reads",
     "pinned",
 ]

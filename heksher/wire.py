@@ -1,18 +1,23 @@
 """The JSON of the service's API, version 1: the only place that knows its shapes.
 
 Shapes are checked strictly, unknown keys are ignored, and meaning is left to others. The bulk of a
-query is read into plain dicts, which costs half of what models do, and by `wire_parts`.
+query is read into plain dicts, which costs half of what models do.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, NotRequired, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic_core import to_json
 from typing_extensions import TypedDict
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 T = TypeVar("T")
+K = TypeVar("K")
 
 STRICT = ConfigDict(strict=True, defer_build=True)  # built at first use: half are rarely needed
 
@@ -69,7 +74,14 @@ class ListedSetting:
 
 @with_config(STRICT)
 class SettingsAnswer(TypedDict):
-    """The list of settings; each is validated by itself, so that a malformed one harms no other."""
+    """The list of settings."""
+
+    settings: list[ListedSetting]
+
+
+@with_config(STRICT)
+class LooseSettingsAnswer(TypedDict):
+    """A list of settings of which only the outline is right."""
 
     settings: list[Any]
 
@@ -119,6 +131,7 @@ QUERY_ANSWER: TypeAdapter[QueryAnswer] = TypeAdapter(QueryAnswer)
 QUERIED_SETTING: TypeAdapter[QueriedSetting] = TypeAdapter(QueriedSetting)
 LOOSE_QUERY_ANSWER: TypeAdapter[LooseQueryAnswer] = TypeAdapter(LooseQueryAnswer)
 SETTINGS_ANSWER: TypeAdapter[SettingsAnswer] = TypeAdapter(SettingsAnswer)
+LOOSE_SETTINGS_ANSWER: TypeAdapter[LooseSettingsAnswer] = TypeAdapter(LooseSettingsAnswer)
 LISTED_SETTING: TypeAdapter[ListedSetting] = TypeAdapter(ListedSetting)
 CONTEXT_FEATURES_ANSWER: TypeAdapter[ContextFeaturesAnswer] = TypeAdapter(ContextFeaturesAnswer)
 HEALTH_ANSWER: TypeAdapter[HealthAnswer] = TypeAdapter(HealthAnswer)
@@ -140,6 +153,50 @@ def read(adapter: TypeAdapter[T], body: bytes) -> T:
         return adapter.validate_json(body)
     except ValidationError as error:
         raise WrongShape(what_is_wrong(error)) from None
+
+
+def read_query(body: bytes) -> tuple[dict[str, QueriedSetting], dict[str, str]]:
+    """Return the settings of the answer to a query, and what is wrong with those left out.
+
+    Both are by canonical name. A malformed entry harms no other.
+
+    Raises:
+        WrongShape: It is no answer to a query at all.
+    """
+    try:
+        return read(QUERY_ANSWER, body)["settings"], {}
+    except WrongShape:
+        loose = read(LOOSE_QUERY_ANSWER, body)["settings"]
+    return _read_each(QUERIED_SETTING, loose.items())
+
+
+def read_list(body: bytes) -> tuple[list[ListedSetting], dict[int, str]]:
+    """Return the service's list of settings, and by their places what is wrong with those left out.
+
+    Raises:
+        WrongShape: It is no list of settings at all.
+    """
+    try:
+        return read(SETTINGS_ANSWER, body)["settings"], {}
+    except WrongShape:
+        loose = read(LOOSE_SETTINGS_ANSWER, body)["settings"]
+    good, reasons = _read_each(LISTED_SETTING, enumerate(loose))
+    return list(good.values()), reasons
+
+
+def _read_each(
+    adapter: TypeAdapter[T], entries: Iterable[tuple[K, Any]]
+) -> tuple[dict[K, T], dict[K, str]]:
+    """Return the entries that have the shape of *adapter*, and what is wrong with the others."""
+    good: dict[K, T] = {}
+    reasons: dict[K, str] = {}
+    for key, entry in entries:
+        try:
+            # Strict mode takes a list for a pair, and a dict for a dataclass, in JSON only.
+            good[key] = read(adapter, to_json(entry))
+        except WrongShape as wrong:
+            reasons[key] = str(wrong)
+    return good, reasons
 
 
 def what_is_wrong(error: ValidationError) -> str:

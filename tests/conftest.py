@@ -8,6 +8,7 @@ import pytest
 
 from heksher.settings.compiling import CompileOptions, compile_rule_set
 from heksher.settings.registry import Registry
+from heksher.settings.setting import declaration_of
 from heksher.settings.state import Snapshot, Source
 
 if TYPE_CHECKING:
@@ -52,15 +53,15 @@ def publish(registry: Registry) -> Publish:
         feature_order = tuple(order or setting.configurable_features)
         before = dict(registry.snapshot.rule_sets)
         rule_set = compile_rule_set(
-            setting,
+            declaration_of(setting),
             setting.raw_default if default is ... else default,
             rules,
-            previous=before.get(setting.index),
+            previous=before.get(declaration_of(setting).index),
             options=CompileOptions(feature_order=feature_order, **options),
         )
         registry.publish(
             Snapshot(
-                rule_sets={**before, setting.index: rule_set},
+                rule_sets={**before, declaration_of(setting).index: rule_set},
                 feature_order=feature_order,
                 source=Source.SERVICE,
             )

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import pkgutil
 import types
+import typing
+from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 import heksher
-from heksher import exceptions
+from heksher import exceptions, testing
+from heksher.clients import stub
+from heksher.settings.registry import Registry
 
 
 def exported() -> list[str]:
@@ -70,3 +76,49 @@ def test_every_exception_is_exported_from_the_root() -> None:
 def test_every_exception_is_one_of_the_tree(name: str) -> None:
     assert issubclass(getattr(heksher, name), heksher.HeksherError)
     assert f" {name} " in f"{exceptions.__doc__} ".replace("\n", " ")
+
+
+def public_names() -> list[str]:
+    """Return all public names, with the module to import each from."""
+    return [
+        f"{module.__name__}.{name}"
+        for module in (heksher, exceptions, testing, stub)
+        for name in module.__all__
+    ]
+
+
+def hinted(value: Any) -> list[Any]:
+    """Return *value* and its public methods, or nothing if it has no type hints of its own."""
+    if not isinstance(value, type):
+        return [value] if isinstance(value, types.FunctionType) else []
+    found: list[Any] = [value]
+    for cls in value.__mro__:
+        if not cls.__module__.startswith("heksher"):
+            continue
+        for name, member in vars(cls).items():
+            if name == "__init__" or not name.startswith("_"):
+                member = getattr(member, "fget", getattr(member, "__func__", member))
+                found += [member] if isinstance(member, types.FunctionType) else []
+    return found
+
+
+@pytest.mark.parametrize("name", public_names())
+def test_type_hints_resolve_at_run_time(name: str) -> None:
+    unresolved = {}
+    for one in hinted(pkgutil.resolve_name(name)):
+        try:
+            typing.get_type_hints(one, include_extras=True)
+        except NameError as error:
+            unresolved[one.__qualname__] = str(error)
+
+    assert not unresolved
+
+
+def test_resolution_may_be_a_field_of_pydantic() -> None:
+    setting = heksher.Setting("a", int, ["user"], 1, registry=Registry())
+    adapter = TypeAdapter(heksher.Resolution[int])
+
+    dumped = adapter.dump_python(setting.explain(user="x"), mode="json")
+
+    assert (dumped["value"], dumped["origin"]) == (1, "local default")
+    assert adapter.json_schema()["properties"]["value"] == {"title": "Value", "type": "integer"}

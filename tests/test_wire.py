@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from heksher import wire, wire_parts
+from heksher import wire
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -19,7 +18,7 @@ EXCHANGES = Path(__file__).parent / "exchanges"
 ADAPTERS: dict[tuple[str, str], TypeAdapter[Any]] = {
     ("GET", "/api/v1/query"): wire.QUERY_ANSWER,
     ("GET", "/api/v1/context_features"): wire.CONTEXT_FEATURES_ANSWER,
-    ("GET", "/api/v1/settings"): wire.SETTINGS_ANSWER,
+    ("GET", "/api/v1/settings"): wire.LOOSE_SETTINGS_ANSWER,
     ("GET", "/api/health"): wire.HEALTH_ANSWER,
     ("POST", "/api/v1/settings/declare"): wire.OUTCOME_ANSWER,
 }
@@ -48,17 +47,11 @@ def test_every_kind_of_answer_was_recorded() -> None:
     assert {id(case.values[0]) for case in recorded()} == {id(one) for one in ADAPTERS.values()}
 
 
-def read_query(body: bytes) -> tuple[dict[str, wire.QueriedSetting], dict[str, str]]:
-    taken: dict[str, wire.QueriedSetting] = {}
-    malformed = wire_parts.read_query(body, taken.__setitem__)
-    return taken, malformed
-
-
 def test_unknown_keys_are_ignored() -> None:
     rule = {"value": 1, "context_features": [["a", "b"]], "rule_id": 1, "new": {}}
     body = {"settings": {"n": {"default_value": 1, "rules": [rule], "new": []}}, "new": 1}
 
-    answer, malformed = read_query(json.dumps(body).encode())
+    answer, malformed = wire.read_query(json.dumps(body).encode())
 
     assert malformed == {}
     assert answer["n"]["rules"] == [{"value": 1, "context_features": [("a", "b")], "rule_id": 1}]
@@ -68,7 +61,7 @@ def test_one_malformed_setting_is_named_and_the_others_are_read() -> None:
     good: dict[str, Any] = {"default_value": None, "rules": []}
     body = {"settings": {"a": good, "b": {"rules": []}, "c": good, "d": 5}}
 
-    answer, malformed = read_query(json.dumps(body).encode())
+    answer, malformed = wire.read_query(json.dumps(body).encode())
 
     assert answer.keys() == {"a", "c"}
     assert malformed.keys() == {"b", "d"}
@@ -110,27 +103,13 @@ def test_version_is_read_as_numbers(version: str, numbers: tuple[int, int]) -> N
     assert wire.version_numbers(version) == numbers
 
 
-def test_what_takes_settings_may_be_interrupted() -> None:
-    body = json.dumps({"settings": {"a": {"default_value": 1, "rules": []}}}).encode()
-
-    def interrupted(_name: str, _queried: wire.QueriedSetting) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        wire_parts.read_query(body, interrupted)
-
-
 @pytest.mark.parametrize(
     "body",
     [b"", b"[]", b"{}", b'{"settings": []}', b'{"settings": {"a": {}}', b'{"settings": null}'],
 )
-def test_what_is_no_answer_to_a_query_hands_over_nothing(body: bytes) -> None:
-    taken: dict[str, wire.QueriedSetting] = {}
-
+def test_what_is_no_answer_to_a_query_is_refused(body: bytes) -> None:
     with pytest.raises(wire.WrongShape):
-        wire_parts.read_query(body, taken.__setitem__)
-
-    assert taken == {}
+        wire.read_query(body)
 
 
 def test_of_a_name_that_comes_twice_the_last_one_counts() -> None:
@@ -139,17 +118,4 @@ def test_of_a_name_that_comes_twice_the_last_one_counts() -> None:
         b' "rules": []}}}'
     )
 
-    assert wire_parts.settings_in(body) == {"a": {"default_value": 2, "rules": []}}
-
-
-def test_raw_settings_are_gone_before_the_next_one_is_read() -> None:
-    rule = {"value": [], "context_features": [], "rule_id": 1}
-    settings = {f"s{place}": {"default_value": 1, "rules": [rule]} for place in range(5)}
-    counts = []
-
-    def take(_name: str, _queried: wire.QueriedSetting) -> None:
-        counts.append(sum(type(one) is dict and "rule_id" in one for one in gc.get_objects()))
-
-    wire_parts.read_query(json.dumps({"settings": settings}).encode(), take)
-
-    assert len(set(counts)) == 1
+    assert wire.read_query(body)[0] == {"a": {"default_value": 2, "rules": []}}

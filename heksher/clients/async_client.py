@@ -1,33 +1,26 @@
 """`AsyncHeksherClient`: declares settings and keeps their values fresh, in asyncio tasks."""
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Self
+from types import TracebackType
+from typing import Any, Final, Self, Unpack
 
 from heksher.clients import flows, forking
 from heksher.clients.async_driver import CLOSE_TIMEOUT, AsyncDriver, breathe
 from heksher.clients.changes import Changes
 from heksher.clients.client import ClientState, HeksherClient
 from heksher.clients.listing import fetch_listing
-from heksher.clients.refreshing import let_go
-from heksher.clients.reporting import report_forked, report_malformed
-from heksher.clients.transport import MAX_RESPONSE_BYTES
+from heksher.clients.notifying import settings_of
+from heksher.clients.options import AsyncClientOptions, shows_options, with_defaults
+from heksher.clients.refreshing import Refreshed, let_go
+from heksher.clients.reporting import report_malformed
+from heksher.clients.setting_data import SettingData, settings_data
 from heksher.exceptions import ClientClosed, ClientStateError, ServiceError
-from heksher.settings import registry as registries
+from heksher.settings.setting import Setting
 
-if TYPE_CHECKING:
-    import os
-    from collections.abc import AsyncIterator, Iterable, Mapping
-    from types import TracebackType
-
-    import httpx
-
-    from heksher.clients.refreshing import Refreshed
-    from heksher.clients.setting_data import SettingData
-    from heksher.settings.registry import Registry
-    from heksher.settings.setting import Setting
+_NOT_IN_CHILD: Final = "its event loop belongs to the parent process"
+"""Why the client does not go on in a forked child."""
 
 
 class AsyncHeksherClient(HeksherClient):
@@ -47,63 +40,37 @@ class AsyncHeksherClient(HeksherClient):
         update_interval: Seconds between updates, give or take a tenth.
         context_features: The context features that settings may use, all of which the service has
             to have. Its order is the one that counts.
-        http_client_args: Arguments of the httpx client, such as `headers` or `verify`.
-        start_timeout: Seconds that starting may take.
-        request_timeout: Seconds that a request may take. (The service can hang for 30.)
-        max_response_bytes: Bytes that an answer may have.
-        snapshot_path: A file to keep the last good state in, and to start from while the service
-            is away.
-        max_snapshot_age: Seconds after which that state is too old to start from.
-        declare: Whether settings are declared; `False` for jobs and networks that only read.
-        http_client: An httpx client to use, and to leave open, instead of an own one.
-        registry: Whose settings it keeps, if not those of the process.
+        **options: See `AsyncClientOptions`.
 
     Raises:
         InvalidClient: An argument cannot be right.
         InvalidContext: The context features are misnamed, or there are none.
+        TypeError: There is no such option.
 
     Attributes:
         modification_lock: Held while values change.
     """
 
+    @shows_options(AsyncClientOptions)
     def __init__(
         self,
         service_url: str,
         update_interval: float,
         context_features: Iterable[str],
-        *,
-        http_client_args: Mapping[str, Any] | None = None,
-        start_timeout: float = 30.0,
-        request_timeout: float = 35.0,
-        max_response_bytes: int = MAX_RESPONSE_BYTES,
-        snapshot_path: str | os.PathLike[str] | None = None,
-        max_snapshot_age: float | None = None,
-        declare: bool = True,
-        http_client: httpx.AsyncClient | None = None,
-        registry: Registry = registries.DEFAULT,
+        **options: Unpack[AsyncClientOptions],
     ) -> None:
-        super().__init__(
-            service_url,
-            update_interval,
-            context_features,
-            http_client_args=http_client_args,
-            start_timeout=start_timeout,
-            request_timeout=request_timeout,
-            max_response_bytes=max_response_bytes,
-            snapshot_path=snapshot_path,
-            max_snapshot_age=max_snapshot_age,
-            declare=declare,
-            registry=registry,
-        )
-        self._driver = AsyncDriver(self._endpoint, http_client)
+        known = with_defaults(options, AsyncClientOptions, type(self).__name__)
+        super().__init__(service_url, update_interval, context_features, known)
+        self._driver = AsyncDriver(self._endpoint, options.get("http_client"))
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._updates: asyncio.Task[None] | None = None
         self._waiting: list[asyncio.Future[None]] = []
         self._served: list[asyncio.Future[None]] = []
-        self._wake = asyncio.Event()
+        # Set when there is a new reason to refresh.
+        self._news = asyncio.Event()
         self._changes = Changes()
-        self.modification_lock = asyncio.Lock()
+        self.modification_lock: asyncio.Lock = asyncio.Lock()
 
     async def set_as_main(self) -> None:
         """Declare every setting declared so far, and wait for their values.
@@ -117,9 +84,9 @@ class AsyncHeksherClient(HeksherClient):
                 as Heksher does. The client is closed then, unless there is a snapshot.
         """
         self._check_new()
-        self._upkeep.take_over(self)
+        self._upkeep.take_over(self._events)
         self._state, self._loop = ClientState.STARTING, asyncio.get_running_loop()
-        forking.watch(self)
+        forking.watch(self._events)
         try:
             await self._first_refresh()
         except BaseException as error:
@@ -141,10 +108,13 @@ class AsyncHeksherClient(HeksherClient):
         if not refreshing.done():
             refreshing.cancel()
             self._start_from_snapshot(self._late())
-        elif isinstance(error := refreshing.exception(), ServiceError):
-            self._start_from_snapshot(error)
         else:
-            refreshing.result()
+            try:
+                refreshing.result()
+            except ServiceError as error:
+                self._start_from_snapshot(error)
+            finally:
+                del refreshing  # it holds what it raises, whose traceback leads here
 
     def _spawn(self, coroutine: Any) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -160,8 +130,7 @@ class AsyncHeksherClient(HeksherClient):
 
     async def _keep_fresh(self) -> None:
         while self._state is ClientState.STARTED:
-            await self._sleep(self._upkeep.delay())
-            self._wake.clear()
+            await self._until_due()
             self._served, self._waiting = self._waiting, []
             try:
                 error = await self._refresh(thorough=bool(self._served))
@@ -170,30 +139,34 @@ class AsyncHeksherClient(HeksherClient):
             except BaseException as raised:  # noqa: BLE001  # such as pytest.fail() in a callback
                 error = self._ended_by(raised)
             self._settle(error)
+            del error  # its traceback leads to whoever called reload()
 
     def _settle(self, error: Exception | None) -> None:
         served, self._served = self._served, []
         for future in served:
             _settle(future, error)
 
-    async def _sleep(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+    async def _until_due(self) -> None:
+        """Wait until a refresh is due, or `reload` was called."""
+        while not self._waiting and (left := self._upkeep.seconds_left()) > 0:
+            self._news.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._news.wait()
 
     async def _refresh(self, *, thorough: bool) -> Exception | None:
         """Refresh once; return what went wrong, after reporting it."""
         self._upkeep.begin()
         try:
-            await self._drive_refresh(first=False, thorough=thorough)
-        except Exception as error:  # noqa: BLE001  # nothing may end the updates
+            error = await self._drive_refresh(first=False, thorough=thorough)
+        except Exception as raised:  # noqa: BLE001  # nothing may end the updates
+            return self._failed(raised)
+        if error is not None:
             return self._failed(error)
         self._call("on_update_ok", self.on_update_ok)
         return None
 
-    async def _drive_refresh(self, *, first: bool, thorough: bool) -> None:
+    async def _drive_refresh(self, *, first: bool, thorough: bool) -> Exception | None:
         flow = flows.refresh(self._upkeep.session, first=first, thorough=thorough)
         refreshed = await self._driver.drive(flow)
         async with self.modification_lock:
@@ -205,13 +178,13 @@ class AsyncHeksherClient(HeksherClient):
         save = self._upkeep.snapshot_to_save(refreshed)
         if save is not None:
             await asyncio.to_thread(save)
-        if refreshed.errors:
-            raise refreshed.errors[0]
-        self._upkeep.succeeded()
+        if not refreshed.errors:
+            self._upkeep.succeeded()
+        return next(iter(refreshed.errors), None)
 
     def _notify(self, refreshed: Refreshed) -> None:
         self._upkeep.listeners.notify(refreshed.changed)
-        self._changes.put(refreshed.changed)
+        self._changes.put(settings_of(refreshed.changed))
 
     async def reload(self) -> None:
         """Update all settings now, and reset the timer.
@@ -231,8 +204,11 @@ class AsyncHeksherClient(HeksherClient):
             )
         done = asyncio.get_running_loop().create_future()
         self._waiting.append(done)
-        self._wake.set()
-        await done
+        self._news.set()
+        try:
+            await done
+        finally:
+            del done  # it holds what it raises, whose traceback leads here
 
     async def aclose(self) -> None:
         """Stop the updates and close the connections that this client opened.
@@ -241,8 +217,8 @@ class AsyncHeksherClient(HeksherClient):
         their last values and defaults, and another client may become the main one.
         """
         self._state = ClientState.CLOSED
-        self.registry.release(self)
-        forking.unwatch(self)
+        self._registry.release(self._events)
+        forking.unwatch(self._events)
         try:
             if self._is_in_its_loop():
                 ending = self._end()
@@ -307,13 +283,10 @@ class AsyncHeksherClient(HeksherClient):
             ServiceError: The service cannot be reached, or does not answer as Heksher does.
             ClientClosed: The client is closed.
         """
-        # Few programs list settings, and this builds a model.
-        from heksher.clients.setting_data import settings_data
-
         self._check_open()
         listing, malformed = await self._driver.drive(fetch_listing())
         report_malformed(malformed)
-        return settings_data(listing.all(), self.registry.declared())
+        return settings_data(listing.all(), self._registry.declared())
 
     def changes(self) -> AsyncIterator[frozenset[Setting[Any, ...]]]:
         """Return an iterator over the sets of changed settings, from now until the client closes.
@@ -322,32 +295,29 @@ class AsyncHeksherClient(HeksherClient):
         """
         return self._changes.subscribe()
 
-    def setting_declared(self) -> None:
-        """Have a new setting declared and fetched soon; the registry calls it, from any thread."""
-        if self._state is not ClientState.CLOSED and self._loop is not None:
+    def _wake(self) -> None:
+        loop = self._loop
+        if self._upkeep.wake() and self._state is not ClientState.CLOSED and loop is not None:
             # RuntimeError: the loop is closed, and with it all that this client can do.
             with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._wake.set)
+                loop.call_soon_threadsafe(self._news.set)
 
-    def forked(self) -> None:
+    def _forked(self) -> None:
         """Leave all to the parent process that belongs to it; runs in the child, right after fork.
 
         The event loop is not here, so this client is closed here, and another may start.
         """
-        self._state, self._loop = ClientState.CLOSED, None
+        self._loop = None
         self._tasks, self._waiting, self._served = set(), [], []
+        self._upkeep.session.forked()
         self._driver.forget()
         self._changes = Changes()
         self._changes.close()
-        self.registry.release(self)
+        self._end_in_child(_NOT_IN_CHILD)
 
-    def restart(self) -> None:
+    def _restart(self) -> None:
         """Say, in a forked child, that nothing is updated there."""
-        report_forked(
-            "AsyncHeksherClient",
-            self.status.age,
-            "are not updated here, since its event loop is not: start a client in this process",
-        )
+        self._report_ended_in_child(_NOT_IN_CHILD)
 
 
 def _settle(future: asyncio.Future[None], error: Exception | None) -> None:

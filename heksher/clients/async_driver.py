@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
-from heksher.clients.effects import Send, Wait
+from heksher.clients.effects import Send, Wait, without_frames
 from heksher.clients.transport import complete_response
 from heksher.exceptions import ClientClosed, InvalidClient
 
@@ -102,7 +102,8 @@ class AsyncDriver:
         try:
             async with asyncio.timeout(self._endpoint.deadline):
                 return await self._stream(request)
-        except TimeoutError:
+        except TimeoutError as late:
+            without_frames(late)
             return httpx.ReadTimeout("the answer took too long")
         except asyncio.CancelledError:
             if _is_cancelled():
@@ -110,7 +111,7 @@ class AsyncDriver:
             # Nobody cancelled this task: the transport let something of its own out.
             return httpx.ReadError("the transport gave up")
         except Exception as error:  # noqa: BLE001  # a transport's failure is a value to the flow
-            return error
+            return without_frames(error)
 
     async def _stream(self, request: Request) -> Answer:
         client = self._client()
@@ -123,7 +124,10 @@ class AsyncDriver:
                 if len(body) > self._endpoint.max_response_bytes:
                     return self._endpoint.too_large(request)
         finally:
-            await response.aclose()
+            try:
+                await response.aclose()
+            finally:
+                response.stream = httpx.ByteStream(b"")  # httpx's own refers to the response
         return complete_response(response, bytes(body))
 
     def _client(self) -> httpx.AsyncClient:

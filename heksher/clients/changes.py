@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+
+from heksher.clients.weakly_held import WeaklyHeld
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -15,27 +16,27 @@ class Changes:
 
     def __init__(self) -> None:
         # Held weakly, since nothing ends an iterator that is dropped before its first step.
-        self._subscriptions: WeakSet[_Subscription] = WeakSet()
+        self._subscriptions: WeaklyHeld[_Subscription] = WeaklyHeld()
         self._is_closed = False
 
     def subscribe(self) -> AsyncIterator[frozenset[Any]]:
         """Return an iterator that begins with the next change."""
         subscription = _Subscription()
+        self._subscriptions.add(subscription)
         if self._is_closed:
             subscription.close()
-        self._subscriptions.add(subscription)
         return subscription.iterate()
 
     def put(self, changed: frozenset[Any]) -> None:
         """Give *changed* to all consumers, if it is not empty."""
         if changed:
-            for subscription in list(self._subscriptions):
+            for subscription in self._subscriptions.living():
                 subscription.put(changed)
 
     def close(self) -> None:
         """End all iterators, once they have given what they have."""
         self._is_closed = True
-        for subscription in list(self._subscriptions):
+        for subscription in self._subscriptions.living():
             subscription.close()
 
 

@@ -1,16 +1,22 @@
 """What both clients have in common: everything that neither waits nor sends."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from asyncio import CancelledError
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from contextvars import ContextVar
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from weakref import ref
 
+from heksher.clients import forking
+from heksher.clients.effects import without_frames
 from heksher.clients.last_good import last_good
 from heksher.clients.notifying import refuse_coroutine
-from heksher.clients.reporting import report_callback
+from heksher.clients.options import ClientOptions
+from heksher.clients.reporting import report_callback, report_forked
+from heksher.clients.status import ClientStatus
+from heksher.clients.tracking import Tracked
 from heksher.clients.transport import Endpoint, check_positive
 from heksher.clients.upkeep import Upkeep
 from heksher.exceptions import (
@@ -20,16 +26,10 @@ from heksher.exceptions import (
     ServiceUnavailable,
 )
 from heksher.settings.context import check_features
+from heksher.settings.setting import Setting
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Iterable, Mapping
-    from contextvars import ContextVar
-
-    from heksher.clients.status import ClientStatus
-    from heksher.clients.tracking import Tracked
     from heksher.settings.registry import Registry
-    from heksher.settings.setting import Setting
 
 
 class ClientState(Enum):
@@ -44,6 +44,12 @@ class ClientState(Enum):
 class HeksherClient(ABC):
     """A client without its I/O; see `AsyncHeksherClient` and `ThreadHeksherClient`.
 
+    Args:
+        service_url: The service's URL.
+        update_interval: Seconds between updates.
+        context_features: The context features that settings may use.
+        options: All options, none left out.
+
     Raises:
         InvalidClient: An argument cannot be right.
         InvalidContext: The context features are misnamed, or there are none.
@@ -54,32 +60,26 @@ class HeksherClient(ABC):
         service_url: str,
         update_interval: float,
         context_features: Iterable[str],
-        *,
-        http_client_args: Mapping[str, Any] | None,
-        start_timeout: float,
-        request_timeout: float,
-        max_response_bytes: int,
-        snapshot_path: str | os.PathLike[str] | None,
-        max_snapshot_age: float | None,
-        declare: bool,
-        registry: Registry,
+        options: ClientOptions,
     ) -> None:
         self._endpoint = Endpoint(
             service_url,
-            request_timeout=request_timeout,
-            max_response_bytes=max_response_bytes,
-            http_client_args=http_client_args,
+            request_timeout=options["request_timeout"],
+            max_response_bytes=options["max_response_bytes"],
+            http_client_args=options["http_client_args"],
         )
-        self._start_timeout = check_positive("start_timeout", start_timeout)
+        self._start_timeout = check_positive("start_timeout", options["start_timeout"])
+        self._registry = options["registry"]
         self._upkeep = Upkeep(
-            registry,
+            self._registry,
             check_features(context_features, whose="the client"),
             update_interval=check_positive("update_interval", update_interval),
-            declares=declare,
-            last_good=last_good(snapshot_path, max_snapshot_age),
+            declares=options["declare"],
+            last_good=last_good(options["snapshot_path"], options["max_snapshot_age"]),
         )
-        self.registry = registry
+        self._events: Final = ClientEvents(self)
         self._state = ClientState.NEW
+        self._why_closed = "the client is closed"
         self._start_error: ServiceError | None = None
 
     def _late(self) -> ServiceUnavailable:
@@ -93,9 +93,13 @@ class HeksherClient(ABC):
         Raises:
             ServiceError: There is none.
         """
-        if not self._upkeep.start_from_snapshot(error):
+        if self._upkeep.start_from_snapshot(error):
+            self._start_error = without_frames(error)
+            return
+        try:
             raise error
-        self._start_error = error
+        finally:
+            del error  # its traceback leads here
 
     def _tell_start(self) -> None:
         """Call the hook for the first update, now that the client is started."""
@@ -118,7 +122,7 @@ class HeksherClient(ABC):
         Raises:
             InvalidContext: One is none of these.
         """
-        self._upkeep.set_defaults(self, dict(features))
+        self._upkeep.set_defaults(self._events, dict(features))
 
     def track_contexts(self, /, **context_values: Tracked) -> None:
         """Use only rules of which every condition is tracked, and fetch no others if possible.
@@ -162,17 +166,21 @@ class HeksherClient(ABC):
         """How things stand: how old the values are, what failed, what was refused."""
         return self._upkeep.status(started=self._is_updating())
 
+    @abstractmethod
+    def _wake(self) -> None:
+        """Refresh soon; any thread may call this."""
+
+    @abstractmethod
+    def _forked(self) -> None:
+        """Leave all to the parent process that belongs to it; runs in the child, right after fork."""
+
+    @abstractmethod
+    def _restart(self) -> None:
+        """Go on in a forked child, or say that it does not."""
+
     def _is_updating(self) -> bool:
         """Tell whether the client is started, and what it runs in is still there."""
         return self._state is ClientState.STARTED
-
-    @abstractmethod
-    def setting_declared(self) -> None:
-        """Have a new setting declared and fetched soon; the registry calls it, from any thread."""
-
-    def setting_outdated(self, setting: Any) -> None:
-        """Have a setting queried afresh soon; the registry calls it, from any thread."""
-        self.setting_declared()
 
     def _failed(self, error: Exception) -> Exception:
         """Report an update that failed, to the log and to the hook; return *error*."""
@@ -195,7 +203,22 @@ class HeksherClient(ABC):
 
     def _check_open(self) -> None:
         if self._state is ClientState.CLOSED:
-            raise ClientClosed("the client is closed: make a new one")
+            raise ClientClosed(f"{self._why_closed}: make a new one")
+
+    def _end_in_child(self, why: str) -> None:
+        """Close a copy of the client in a forked child, where it cannot go on because of *why*."""
+        self._state = ClientState.CLOSED
+        self._why_closed = f"the client was started before this process was forked, and {why}"
+        self._upkeep.stopped(self._why_closed)
+        self._registry.release(self._events)
+
+    def _report_ended_in_child(self, why: str) -> None:
+        forking.unwatch(self._events)
+        report_forked(
+            type(self).__name__,
+            self.status.age,
+            f"are not updated here, since {why}: start a client in this process",
+        )
 
     def _check_new(self) -> None:
         self._check_open()
@@ -206,3 +229,42 @@ class HeksherClient(ABC):
         self._check_open()
         if self._state is not ClientState.STARTED:
             raise ClientStateError("start the client first: set_as_main()")
+
+
+class ClientEvents:
+    """What the registry, and the hook that runs after a fork, tell a client.
+
+    It is no part of the client's surface, and does not keep the client alive.
+
+    Args:
+        client: The client, which has to keep this.
+
+    Attributes:
+        registry: The client's registry.
+    """
+
+    def __init__(self, client: HeksherClient) -> None:
+        self._client = ref(client)
+        self.registry: Registry = client._registry
+
+    def setting_declared(self) -> None:
+        """Have a new setting declared and fetched soon."""
+        client = self._client()
+        if client is not None:
+            client._wake()
+
+    def setting_outdated(self, setting: Any) -> None:
+        """Have a setting queried afresh soon."""
+        self.setting_declared()
+
+    def forked(self) -> None:
+        """Run in a forked child, right after the fork."""
+        client = self._client()
+        if client is not None:
+            client._forked()
+
+    def restart(self) -> None:
+        """Run in a forked child, before a setting is read there for the first time."""
+        client = self._client()
+        if client is not None:
+            client._restart()

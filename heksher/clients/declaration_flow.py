@@ -26,6 +26,7 @@ from heksher.clients.effects import (
     read_body,
     received,
     unexpected,
+    without_frames,
 )
 from heksher.clients.retry_after import longest_asked
 from heksher.clients.status import Difference, RefusedDeclaration
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
 
     from heksher.clients.effects import Answer, Flow
     from heksher.clients.listing import Listing
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.declaration import Declaration
 
-ToSend: TypeAlias = "tuple[DeclaredSetting, Post]"
+ToSend: TypeAlias = "tuple[Declaration, Post]"
 """A setting, and what is to be sent of it."""
 
 RETRIES: Final = 3
@@ -87,9 +88,9 @@ class Declarer:
         self.overtaken: list[ToSend] = []
         self.asked_for = 0.0
 
-    def declare(self, settings: Iterable[DeclaredSetting]) -> Flow[None]:
+    def declare(self, settings: Iterable[Declaration]) -> Flow[None]:
         """Find out how *settings* stand, and declare those that need it."""
-        posts: list[tuple[DeclaredSetting, Post]] = []
+        posts: list[tuple[Declaration, Post]] = []
         for place, setting in enumerate(settings):
             if place % _AT_A_TIME == 0:
                 yield Breathe()
@@ -151,14 +152,14 @@ class Declarer:
             self.standings[setting.name] = post.standing
 
     def _settle(
-        self, setting: DeclaredSetting, post: Post, request: Request, answer: Answer
+        self, setting: Declaration, post: Post, request: Request, answer: Answer
     ) -> Post | None:
         """Note how a setting stands after an answer; return what is to be sent next, if anything."""
         try:
             standing = _standing(setting, post, request, received(request, answer))
         except UnexpectedResponse as error:
             standing = post.standing
-            self.errors.append(error)
+            self.errors.append(without_frames(error))
         self.standings[setting.name] = standing
         if _is_overtaken(setting, post, standing):
             self.overtaken.append((setting, post))
@@ -168,7 +169,7 @@ class Declarer:
         return post.after(standing) if len(post.bodies) > 1 and not standing.refusal else None
 
 
-def _is_overtaken(setting: DeclaredSetting, post: Post, standing: Standing) -> bool:
+def _is_overtaken(setting: Declaration, post: Post, standing: Standing) -> bool:
     """Tell whether the service holds otherwise than the list said, by which *post* was decided."""
     if standing.outcome is DeclarationOutcome.REJECTED:
         return standing.canonical_name is None
@@ -187,7 +188,7 @@ def _is_failure(answer: Answer) -> bool:
 
 
 def _standing(
-    setting: DeclaredSetting, post: Post, request: Request, response: httpx.Response
+    setting: Declaration, post: Post, request: Request, response: httpx.Response
 ) -> Standing:
     if response.status_code == httpx.codes.OK:
         return _accepted(setting, post, request, response)
@@ -206,7 +207,7 @@ def _standing(
 
 
 def _accepted(
-    setting: DeclaredSetting, post: Post, request: Request, response: httpx.Response
+    setting: Declaration, post: Post, request: Request, response: httpx.Response
 ) -> Standing:
     body = read_body(request, response, partial(wire.read, wire.OUTCOME_ANSWER))
     if body["outcome"] not in ("created", "uptodate", "upgraded", "outdated"):

@@ -18,7 +18,7 @@ from heksher.wire import version_numbers
 
 if TYPE_CHECKING:
     from heksher.clients.listing import Listing
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.declaration import Declaration
     from heksher.wire import ListedSetting
 
 
@@ -86,7 +86,7 @@ class Standing:
             self.setting_name, self.canonical_name, self.latest_version, self.differences
         )
 
-    def reads_local_default(self, setting: DeclaredSetting) -> bool:
+    def reads_local_default(self, setting: Declaration) -> bool:
         """Tell whether *setting* reads its declared default, whatever the service's is."""
         if self.default_read is DefaultRead.THEIRS_UNLESS_FALSY:
             return not setting.raw_default
@@ -113,7 +113,7 @@ class Post:
         return replace(self, bodies=self.bodies[1:], standing=standing)
 
 
-def decide(setting: DeclaredSetting, listing: Listing) -> Standing | Post:
+def decide(setting: Declaration, listing: Listing) -> Standing | Post:
     """Return how *setting* stands by what the service lists, or what to declare to find out."""
     found, former = listing.named(setting.name), _former(setting, listing)
     if found is not None:
@@ -134,17 +134,17 @@ def decide(setting: DeclaredSetting, listing: Listing) -> Standing | Post:
     return _new(setting)
 
 
-def is_known(setting: DeclaredSetting, listing: Listing) -> bool:
+def is_known(setting: Declaration, listing: Listing) -> bool:
     """Tell whether the service lists *setting*, by whatever name we know."""
     return bool(listing.called(setting.name) or _former(setting, listing))
 
 
-def _former(setting: DeclaredSetting, listing: Listing) -> ListedSetting | None:
+def _former(setting: Declaration, listing: Listing) -> ListedSetting | None:
     return None if setting.alias is None else listing.called(setting.alias)
 
 
 def _decide_known(
-    setting: DeclaredSetting, found: ListedSetting, *, has_alias: bool
+    setting: Declaration, found: ListedSetting, *, has_alias: bool
 ) -> Standing | Post:
     ours, theirs = version_numbers(setting.version), found.version_numbers
     if ours > theirs:
@@ -153,7 +153,7 @@ def _decide_known(
     return _compared(setting, found)
 
 
-def _decide_renamed(setting: DeclaredSetting, renamed: ListedSetting) -> Standing | Post:
+def _decide_renamed(setting: Declaration, renamed: ListedSetting) -> Standing | Post:
     """Decide for a name that is only an alias by now."""
     if version_numbers(setting.version) <= renamed.version_numbers:
         return _compared(setting, renamed)
@@ -168,7 +168,7 @@ def _decide_renamed(setting: DeclaredSetting, renamed: ListedSetting) -> Standin
     )
 
 
-def _decide_renaming(setting: DeclaredSetting, former: ListedSetting) -> Standing | Post:
+def _decide_renaming(setting: Declaration, former: ListedSetting) -> Standing | Post:
     """Decide for a name that is new, with an alias that the service knows."""
     if version_numbers(setting.version) > former.version_numbers:
         return _upgrade(setting, former, former.name)
@@ -183,7 +183,7 @@ def _decide_renaming(setting: DeclaredSetting, former: ListedSetting) -> Standin
     )
 
 
-def _compared(setting: DeclaredSetting, listed: ListedSetting) -> Standing:
+def _compared(setting: Declaration, listed: ListedSetting) -> Standing:
     """Return how a setting stands whose version is the service's, or older."""
     outdated = version_numbers(setting.version) < listed.version_numbers
     found = differences(setting, listed, outdated=outdated)
@@ -217,7 +217,7 @@ def _compared(setting: DeclaredSetting, listed: ListedSetting) -> Standing:
     return replace(standing, outcome=DeclarationOutcome.MISMATCH, listed=listed, refusal=refusal)
 
 
-def _upgrade(setting: DeclaredSetting, listed: ListedSetting, alias: str | None) -> Post:
+def _upgrade(setting: Declaration, listed: ListedSetting, alias: str | None) -> Post:
     body = declaration_body(setting, alias=alias)
     if not body["metadata"] and listed.metadata:
         # Dropping all metadata is a 500 of the real service, and nothing is upgraded.
@@ -228,7 +228,7 @@ def _upgrade(setting: DeclaredSetting, listed: ListedSetting, alias: str | None)
     return Post((body,), _degraded(setting, listed))
 
 
-def _new(setting: DeclaredSetting) -> Post:
+def _new(setting: Declaration) -> Post:
     body = declaration_body(setting, alias=None, version="1.0")
     notes = []
     if setting.alias is not None:
@@ -240,7 +240,7 @@ def _new(setting: DeclaredSetting) -> Post:
     return Post(tuple(bodies), _degraded(setting, None), "; ".join(notes) or None)
 
 
-def _degraded(setting: DeclaredSetting, listed: ListedSetting | None) -> Standing:
+def _degraded(setting: Declaration, listed: ListedSetting | None) -> Standing:
     refusal = RefusedDeclaration(
         setting.name,
         DeclarationOutcome.DEGRADED,
@@ -258,7 +258,7 @@ def _degraded(setting: DeclaredSetting, listed: ListedSetting | None) -> Standin
 
 
 def _refused(
-    setting: DeclaredSetting, listed: ListedSetting | None, reason: str, default_read: DefaultRead
+    setting: Declaration, listed: ListedSetting | None, reason: str, default_read: DefaultRead
 ) -> Standing:
     found = differences(setting, listed, outdated=False) if listed else ()
     return Standing(
@@ -273,7 +273,7 @@ def _refused(
     )
 
 
-def undeclared(setting: DeclaredSetting, listing: Listing) -> Standing:
+def undeclared(setting: Declaration, listing: Listing) -> Standing:
     """Return how *setting* stands for a client that declares nothing."""
     listed = listing.called(setting.name)
     if listed is None and setting.alias is not None:
@@ -292,7 +292,7 @@ def undeclared(setting: DeclaredSetting, listing: Listing) -> Standing:
     return _refused(setting, listed, reason, DefaultRead.THEIRS)
 
 
-def _as_if_declared(setting: DeclaredSetting, listed: ListedSetting) -> Standing:
+def _as_if_declared(setting: Declaration, listed: ListedSetting) -> Standing:
     """Return how a setting of the service's version stands, known by its name or its alias."""
     if setting.name == listed.name or setting.name in listed.aliases:
         return _compared(setting, listed)
@@ -300,7 +300,7 @@ def _as_if_declared(setting: DeclaredSetting, listed: ListedSetting) -> Standing
     return _refused(setting, listed, reason, DefaultRead.THEIRS_UNLESS_FALSY)
 
 
-def lacking_features(setting: DeclaredSetting, features: list[str], whose: str) -> Standing:
+def lacking_features(setting: Declaration, features: list[str], whose: str) -> Standing:
     """Return how a setting stands that uses context features which *whose* list lacks."""
     reason = (
         f"it is configurable by {features}, which {whose} not have: add them there, or leave them"
@@ -311,7 +311,7 @@ def lacking_features(setting: DeclaredSetting, features: list[str], whose: str) 
 
 
 def declaration_body(
-    setting: DeclaredSetting, *, alias: str | None, version: str | None = None
+    setting: Declaration, *, alias: str | None, version: str | None = None
 ) -> dict[str, Any]:
     """Return the JSON that declares *setting*."""
     return {
@@ -325,7 +325,7 @@ def declaration_body(
     }
 
 
-def same_default(setting: DeclaredSetting, raw: Any) -> bool:
+def same_default(setting: Declaration, raw: Any) -> bool:
     """Tell whether *raw* is the declared default, whatever the order of a set in it."""
     if raw == setting.raw_default:
         return True
@@ -336,7 +336,7 @@ def same_default(setting: DeclaredSetting, raw: Any) -> bool:
 
 
 def differences(
-    setting: DeclaredSetting, listed: ListedSetting, *, outdated: bool
+    setting: Declaration, listed: ListedSetting, *, outdated: bool
 ) -> tuple[Difference, ...]:
     """Return what the service holds otherwise, minor differences first.
 
@@ -358,7 +358,7 @@ def differences(
 
 
 def _feature_differences(
-    setting: DeclaredSetting, listed: ListedSetting, *, outdated: bool
+    setting: Declaration, listed: ListedSetting, *, outdated: bool
 ) -> list[Difference]:
     ours, theirs = set(setting.configurable_features), set(listed.configurable_features)
     if ours == theirs:
@@ -371,7 +371,7 @@ def _feature_differences(
 
 
 def _type_differences(
-    setting: DeclaredSetting, listed: ListedSetting, *, outdated: bool
+    setting: Declaration, listed: ListedSetting, *, outdated: bool
 ) -> list[Difference]:
     try:
         theirs = parse(listed.type)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
 
 AT_ONCE: Final = 4
 """How many requests a `Send` has at most: so many bodies are in memory, and so many declarations
@@ -96,18 +97,35 @@ def received(request: Request, answer: Answer) -> httpx.Response:
     Raises:
         ServiceError: None did.
     """
-    if isinstance(answer, ServiceError):
-        raise answer
+    if isinstance(answer, UnexpectedResponse):
+        # A new one: its traceback leads to frames that hold this one.
+        raise UnexpectedResponse(str(answer), request=_request_of(answer))
     if isinstance(answer, Exception):
-        error = ServiceUnavailable(
+        raise ServiceUnavailable(
             f"{request} failed: {type(answer).__name__}", request=_request_of(answer)
-        )
-        # Some of the transport's own errors quote headers, or bytes of the service.
-        raise error from (None if isinstance(answer, _QUOTING) else answer)
+        ) from (None if isinstance(answer, _QUOTING) else answer)
     return answer
 
 
+def without_frames(error: E) -> E:
+    """Return *error* without the tracebacks of it and of the errors behind it.
+
+    An error that is kept where its traceback leads, in a local variable or an attribute, is part of
+    a reference cycle with all that the frames there hold.
+    """
+    behind: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while behind:
+        one = behind.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = None
+            behind += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
+    return error
+
+
 _QUOTING: Final = (httpx.ProtocolError, httpx.InvalidURL, UnicodeError)
+"""Errors of the transport's that quote headers, or bytes of the service."""
 
 
 def _request_of(error: Exception) -> httpx.Request | None:

@@ -10,11 +10,12 @@ from math import isinf
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakSet
 
 import httpx
 
+from heksher.clients.effects import without_frames
 from heksher.clients.transport import complete_response
+from heksher.clients.weakly_held import WeaklyHeld
 from heksher.exceptions import ClientClosed
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Sockets:
     """Sockets that are connected to the service, as long as anybody else holds them."""
 
     def __init__(self) -> None:
-        self._sockets: WeakSet[socket.socket] = WeakSet()
+        self._sockets: WeaklyHeld[socket.socket] = WeaklyHeld()
 
     def note(self, event: str, info: dict[str, Any]) -> None:
         """Take in a socket that was just connected, as httpcore tells of it."""
@@ -39,16 +40,16 @@ class Sockets:
 
     def shut_down(self) -> None:
         """End whatever any thread reads from them or writes to them."""
-        for connected in list(self._sockets):
+        for connected in self._sockets.living():
             with suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)
 
     def forget(self) -> None:
         """Close this process's copies only: nothing is said to the other end."""
-        for connected in list(self._sockets):
+        for connected in self._sockets.living():
             with suppress(OSError):
                 os.close(connected.detach())
-        self._sockets = WeakSet()
+        self._sockets = WeaklyHeld()
 
 
 class Exchange:
@@ -117,12 +118,16 @@ class Exchange:
         self._sockets.shut_down()
 
     def _run(self) -> None:
+        answer: Answer
         try:
-            self._answers.put(self._stream())
+            answer = self._stream()
         except Exception as error:  # noqa: BLE001  # a transport's failure is a value to the flow
-            self._answers.put(error)
+            answer = without_frames(error)
         except BaseException as error:  # noqa: BLE001  # it must not leave anybody waiting
-            self._answers.put(httpx.ReadError(f"the transport raised {type(error).__name__}"))
+            answer = httpx.ReadError(f"the transport raised {type(error).__name__}")
+        if not self._is_abandoned:
+            # Else nobody would take it out, and its request refers to this exchange.
+            self._answers.put(answer)
 
     def _stream(self) -> Answer:
         arguments = self._endpoint.httpx_arguments(self._request)
@@ -136,7 +141,10 @@ class Exchange:
                     return self._endpoint.too_large(self._request)
                 self._check()
         finally:
-            response.close()
+            try:
+                response.close()
+            finally:
+                response.stream = httpx.ByteStream(b"")  # httpx's own refers to the response
         return complete_response(response, bytes(body))
 
     def _note(self, event: str, info: dict[str, Any]) -> None:

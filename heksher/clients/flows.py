@@ -12,11 +12,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from heksher import wire
-from heksher.clients.effects import Breathe, Request, ask, expect, send
+from heksher.clients.effects import Breathe, Request, ask, expect, send, without_frames
 from heksher.clients.listing import LIST_REQUEST, read_listing
 from heksher.clients.query_flow import Querying
+from heksher.clients.querying import Plan
 from heksher.clients.refreshing import Compiler, Refreshed
-from heksher.clients.settled import Settled
 from heksher.clients.settling import Settling
 from heksher.exceptions import InvalidContext, ServiceError, ServiceUnavailable
 from heksher.settings.state import Snapshot, Source
@@ -24,7 +24,6 @@ from heksher.settings.state import Snapshot, Source
 if TYPE_CHECKING:
     from heksher.clients.effects import Answer, Flow
     from heksher.clients.session import Session
-    from heksher.clients.settled import Overview
 
 FEATURES_REQUEST: Final = Request("GET", "/api/v1/context_features")
 HEALTH_REQUEST: Final = Request("GET", "/api/health")
@@ -65,21 +64,50 @@ class _Refresh:
     def __init__(self, session: Session, *, first: bool, thorough: bool) -> None:
         self._session = session
         self._first = first
-        self._thorough = thorough
         self._tracking = session.tracking
         session.registry.declare_pending()
         # Before any setting is looked at: what is declared from here on is for the next refresh.
         self._revision = session.registry.revision
-        self._settled = session.settled_at(self._revision)
         self._previous = session.registry.snapshot
         self._living = cache(session.registry.readable)
-        self._settling = Settling(session, self._settled, self._living, first=first)
+        plan = session.plan_for(self._revision, self._tracking)
+        self._settling = Settling(session, plan, self._living, first=first, thorough=thorough)
         self._feature_order = self._previous.feature_order
-        self._missing_features = session.missing_features
         self._errors: list[Exception] = []
 
     def run(self) -> Flow[Refreshed]:
-        if self._settling.needs_listing(thorough=self._thorough):
+        yield from self._find_out_standings()
+        compiler = Compiler(
+            self._living,
+            self._previous.rule_sets,
+            feature_order=self._feature_order,
+            is_tracked=None if self._tracking.is_everything else self._tracking.is_tracked,
+        )
+        if self._settling.plan is None:
+            yield Breathe()
+            compiler.drop_dead()
+        if self._feature_order != self._previous.feature_order:
+            yield from compiler.reorder()
+        querying = Querying(
+            self._session,
+            self._settling,
+            compiler,
+            tracking=self._tracking,
+            first=self._first,
+        )
+        # What changes on the service while its answers come is not in them: they are that old.
+        asked_at = monotonic()
+        yield from querying.run()
+        yield from self._look_at_redefaulted(compiler, querying)
+        unusable = self._settling.unusable()
+        for setting in self._living().values() if unusable else ():
+            if setting.name in unusable:
+                compiler.forget(setting)
+        yield Breathe()
+        return self._refreshed(compiler, querying, asked_at)
+
+    def _find_out_standings(self) -> Flow[None]:
+        if self._settling.needs_listing():
             features, listed = yield from send([FEATURES_REQUEST, LIST_REQUEST])
             self._read_features(features)
             yield Breathe()
@@ -88,42 +116,17 @@ class _Refresh:
             self._read_features((yield from ask(FEATURES_REQUEST)))
             if self._settling.has_waited_for_features():
                 yield from self._settle((yield from ask(LIST_REQUEST)))
-        compiler = Compiler(
-            self._living,
-            self._previous.rule_sets,
-            feature_order=self._feature_order,
-            is_tracked=None if self._tracking.is_everything else self._tracking.is_tracked,
-        )
-        if self._settled is None:
-            yield Breathe()
-            compiler.drop_dead()
-        if self._feature_order != self._previous.feature_order:
-            yield from compiler.reorder()
-        querying = Querying(
-            self._session, self._settling, compiler, settled=self._settled, first=self._first
-        )
-        # What changes on the service while its answers come is not in them: they are that old.
-        self._asked_at = monotonic()
-        yield from querying.run()
-        looked = yield from self._look_at_redefaulted(compiler)
-        if looked:
-            # The queries that were sent may name a setting as it was called before.
-            querying.batches = ()
-        overview = self._settling.overview()
-        if overview is None or overview.has_unusable:
-            self._forget_unusable(compiler)
-        yield Breathe()
-        return self._refreshed(compiler, querying, self._settled_now(compiler, querying, overview))
 
-    def _look_at_redefaulted(self, compiler: Compiler) -> Flow[bool]:
+    def _look_at_redefaulted(self, compiler: Compiler, querying: Querying) -> Flow[None]:
         """Find out which versions the service holds by now, where it changed defaults.
 
-        Only `status` needs it, since what is read is right already: no failure counts. Returns
-        whether there was any such setting.
+        Only `status` needs it, since what is read is right already: no failure counts.
         """
-        known, standings = self._session.raw_defaults, self._session.standings
+        readings, standings = self._session.readings, self._session.standings
         redefaulted = {
-            index for index, raw in compiler.raw_defaults.items() if raw != known.get(index, raw)
+            index
+            for index, reading in compiler.readings.items()
+            if index in readings and readings[index].raw_default != reading.raw_default
         }
         undecided = [
             one
@@ -132,14 +135,10 @@ class _Refresh:
             and self._settling.standings[one.name] is standings.get(one.name)
         ]
         if undecided:
+            # The queries that were sent may name a setting as it was called before.
+            querying.batches = None
             with suppress(ServiceError):
                 yield from self._settling.look_again(undecided)
-        return bool(undecided)
-
-    def _forget_unusable(self, compiler: Compiler) -> None:
-        for setting in self._living().values():
-            if self._settling.is_unusable(setting):
-                compiler.forget(setting)
 
     def _settle(self, listed: Answer) -> Flow[None]:
         try:
@@ -148,10 +147,10 @@ class _Refresh:
             if self._first:
                 raise
             # What is known already can be queried all the same.
-            self._errors.append(error)
+            self._errors.append(without_frames(error))
             return
         self._settling.malformed += malformed
-        yield from self._settling.settle(listing, self._feature_order, thorough=self._thorough)
+        yield from self._settling.settle(listing, self._feature_order)
 
     def _read_features(self, answer: Answer) -> None:
         try:
@@ -160,7 +159,7 @@ class _Refresh:
             if self._first or isinstance(error, ServiceUnavailable):
                 raise
             # The order that was good until now is still the best there is.
-            self._errors.append(error)
+            self._errors.append(without_frames(error))
             return
         order = tuple(body["context_features"])
         missing = tuple([name for name in self._session.context_features if name not in order])
@@ -172,44 +171,36 @@ class _Refresh:
         # One that disappeared keeps its rules, as the earliest of all.
         vanished = [name for name in self._feature_order if name not in order]
         self._feature_order = (*vanished, *order)
-        self._missing_features = self._settling.missing_features = missing
+        self._settling.missing_features = missing
 
-    def _settled_now(
-        self, compiler: Compiler, querying: Querying, overview: Overview | None
-    ) -> Settled | None:
-        """Return what the next refresh need not find out, if all that could be was found out."""
-        if self._errors or self._settling.errors or overview is None or not querying.batches:
+    def _plan_again(self, compiler: Compiler, querying: Querying) -> Plan | None:
+        """Return the queries for the next refresh, if all that could be was found out."""
+        if self._errors or self._settling.errors or querying.batches is None:
             return None
-        return Settled(
-            self._revision, self._tracking, compiler.rule_sets, overview, querying.batches
-        )
+        return Plan(self._revision, self._tracking, compiler.rule_sets, querying.batches)
 
-    def _refreshed(
-        self, compiler: Compiler, querying: Querying, settled: Settled | None
-    ) -> Refreshed:
-        errors = (*self._errors, *self._settling.errors, *querying.errors)
+    def _refreshed(self, compiler: Compiler, querying: Querying, asked_at: float) -> Refreshed:
+        settling = self._settling
+        errors = (*self._errors, *settling.errors, *querying.errors)
         snapshot = Snapshot(
             rule_sets=compiler.rule_sets,
             feature_order=self._feature_order,
             # What only a part of the service confirmed is as old as the rest, and from there.
             source=self._previous.source if errors else Source.SERVICE,
-            taken_at=self._previous.taken_at if errors else self._asked_at,
+            taken_at=self._previous.taken_at if errors else asked_at,
         )
         return Refreshed(
             snapshot=snapshot,
             changed=frozenset(compiler.changed),
             etags=querying.etags,
             tracking=self._tracking,
-            raw_defaults=compiler.raw_defaults,
-            validators=compiler.validators,
-            local_defaults=compiler.local_defaults,
-            standings=self._settling.standings,
-            settled=settled,
-            bodies=querying.bodies,
-            kept_queries=frozenset(querying.kept_queries),
-            notes=self._settling.notes,
-            malformed=tuple(self._settling.malformed),
-            missing_features=self._missing_features,
+            readings=compiler.readings,
+            validated=compiler.validated,
+            standings=settling.standings,
+            plan=self._plan_again(compiler, querying),
+            notes=settling.notes,
+            malformed=tuple(settling.malformed),
+            missing_features=settling.missing_features,
             errors=errors,
-            asked_for=self._settling.asked_for,
+            asked_for=settling.asked_for,
         )

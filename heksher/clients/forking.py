@@ -59,9 +59,16 @@ def put_to_sleep(client: ForkedClient) -> None:
     _asleep.add(client)
 
 
+def _wake_all(registry: Registry) -> None:
+    for client in list(_asleep):
+        if client.registry is registry:
+            wake(client)
+
+
 def _after_fork_in_child() -> None:
     for client in list(_watched):
-        client.registry.forked(partial(wake, client))
+        # A registry may have several: one that ended in an earlier fork, and one started since.
+        client.registry.forked(partial(_wake_all, client.registry))
         client.forked()
         _asleep.add(client)
 

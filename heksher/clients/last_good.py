@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from math import inf
 from pathlib import Path
 from time import monotonic, time
-from typing import TYPE_CHECKING, Final
-
-from pydantic_core import to_json
+from typing import TYPE_CHECKING, Any, Final
 
 from heksher.clients.declaring import DeclarationOutcome, DefaultRead, Standing
+from heksher.clients.published import Encoding, raw_values_of
 from heksher.clients.refreshing import Compiler
-from heksher.clients.reporting import report_snapshot_unsaved, report_snapshot_unusable
+from heksher.clients.reporting import (
+    report_snapshot_incomplete,
+    report_snapshot_unsaved,
+    report_snapshot_unusable,
+)
 from heksher.clients.snapshot_file import (
-    SavedState,
     SnapshotFile,
     SnapshotUnusable,
     reason_of,
@@ -23,25 +26,26 @@ from heksher.clients.snapshot_file import (
 from heksher.clients.transport import check_positive
 from heksher.exceptions import InvalidClient
 from heksher.settings.state import Snapshot, Source
-from heksher.wire_parts import settings_in
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Container
+    from collections.abc import Callable, Mapping
 
-    from heksher import wire
+    from heksher.clients.published import RawValues
     from heksher.clients.refreshing import Refreshed
     from heksher.clients.session import Session
-    from heksher.clients.snapshot_file import SavedStanding
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.clients.snapshot_file import SavedSetting, SavedState
+    from heksher.clients.tracking import Tracking
+    from heksher.settings.declaration import Declaration
     from heksher.settings.registry import Registry
+    from heksher.settings.rules import RuleSet
 
 RENEWED_AFTER: Final = 0.25
 """At which part of the greatest age a file is written anew, though nothing has changed."""
 
 
 class LastGood:
-    """What the service answered last, kept as bytes and on disk.
+    """What is published, kept on disk.
 
     Args:
         path: Where the file is, or is to be.
@@ -63,132 +67,153 @@ class LastGood:
             check_positive("max_snapshot_age", max_age)
         self._file = SnapshotFile(Path(path).absolute(), max_age)
         self._clock = clock
-        self._bodies: dict[str, bytes] = {}
-        # What a start found on disk, or an earlier query brought: it stands in for queries that
-        # have not been answered since.
-        self._former: dict[str, wire.QueriedSetting] = {}
-        self._filter: str | None = None
-        self._rest: object = None
+        self._raw_values: dict[int, RawValues] = {}
+        self._saved: _Saved | None = None
         self._saved_as_of = -inf
         self._is_failing = False
+        self._left_out: frozenset[str] = frozenset()
 
-    def saving(self, refreshed: Refreshed) -> Callable[[], None] | None:
-        """Remember a published refresh; return what writes it to disk, if there is a reason to.
+    def saving(self, refreshed: Refreshed, registry: Registry) -> Callable[[], None] | None:
+        """Return what writes a published refresh to disk, if there is a reason to.
 
         That is: something changed, the last attempt to write failed, or what is on disk would soon
-        be too old to start from although the service has confirmed it since.
+        be too old to start from although the service has confirmed it since. What is returned may
+        take long, and is called in any thread, before the next refresh is published.
         """
-        is_new = self._take_in(refreshed)
+        self._keep_raw_values(refreshed)
+        is_new = self._is_new(refreshed)
         as_of = self._clock() - (monotonic() - refreshed.snapshot.taken_at)
         renewed_after = inf if self._file.max_age is None else self._file.max_age * RENEWED_AFTER
         if not is_new and as_of - self._saved_as_of < renewed_after:
             return None
-        former = [to_json({"settings": self._former})] if self._former else []
-        content = saved_content(
-            [*former, *self._bodies.values()],
-            saved_at=as_of,
-            query_filter=refreshed.tracking.query_filter(),
-            feature_order=refreshed.snapshot.feature_order,
-            standings=refreshed.standings,
+        return partial(self._save, refreshed, registry, as_of)
+
+    def _keep_raw_values(self, refreshed: Refreshed) -> None:
+        rule_sets = refreshed.snapshot.rule_sets
+        for index in self._raw_values.keys() - rule_sets.keys():
+            del self._raw_values[index]
+        for index, queried in refreshed.validated.items():
+            if index in rule_sets:
+                former = self._raw_values.get(index, {})
+                self._raw_values[index] = raw_values_of(queried, rule_sets[index], former)
+
+    def _is_new(self, refreshed: Refreshed) -> bool:
+        """Tell whether a refresh is to be written though the file is young, and remember it."""
+        snapshot = refreshed.snapshot
+        # Not the refresh itself: it holds settings, which the program may drop.
+        saved = _Saved(
+            snapshot.rule_sets, snapshot.feature_order, refreshed.tracking, refreshed.standings
         )
-        return partial(self._save, content, as_of)
+        former, self._saved = self._saved, saved
+        return former is None or not saved.is_like(former)
 
-    def _take_in(self, refreshed: Refreshed) -> bool:
-        """Remember what a refresh brought, and tell whether anything of it is new."""
-        before = self._bodies
-        kept = {query: before[query] for query in refreshed.kept_queries if query in before}
-        self._bodies = {**kept, **refreshed.bodies}
-        for query in refreshed.bodies.keys() & kept.keys():
-            # A part of the new answer was malformed.
-            self._bodies[query] = _merged(kept[query], refreshed.bodies[query])
-        query_filter = refreshed.tracking.query_filter()
-        if refreshed.kept_queries <= self._bodies.keys() and not refreshed.errors:
-            self._former = {}
-        else:
-            for query in before.keys() - self._bodies.keys():
-                self._former |= settings_in(before[query])
-        if self._filter not in (None, query_filter):
-            self._former = {}
-        self._filter = query_filter
-        standings = {
-            name: (one.canonical_name, one.default_read)
-            for name, one in refreshed.standings.items()
-        }
-        former, self._rest = self._rest, (standings, refreshed.snapshot.feature_order, query_filter)
-        return self._bodies != before or self._rest != former
-
-    def _save(self, content: bytes, as_of: float) -> None:
-        """Write *content* to disk; a failure costs one warning, however often it comes back."""
+    def _save(self, refreshed: Refreshed, registry: Registry, as_of: float) -> None:
+        """Write to disk what is published; a failure costs one warning, however often it comes."""
+        encoding = Encoding(refreshed.standings, self._raw_values)
+        content = saved_content(
+            encoding.encode(registry.readable().values(), refreshed.snapshot),
+            saved_at=as_of,
+            feature_order=refreshed.snapshot.feature_order,
+            tracking=refreshed.tracking.as_json(),
+        )
         try:
             self._file.save(content)
         except (OSError, ValueError) as error:
-            self._saved_as_of, self._rest = -inf, None
+            self._saved_as_of, self._saved = -inf, None
             if not self._is_failing:
                 report_snapshot_unsaved(self._file.path, reason_of(error))
             self._is_failing = True
-        else:
-            self._saved_as_of, self._is_failing = as_of, False
+            return
+        self._saved_as_of, self._is_failing = as_of, False
+        left_out = frozenset(encoding.left_out)
+        report_snapshot_incomplete(self._file.path, sorted(left_out - self._left_out))
+        self._left_out = left_out
 
     def load(self, session: Session, registry: Registry) -> Snapshot | None:
         """Return the last good state, compiled for the settings of today; `None` if unusable."""
         now = self._clock()
         try:
             saved = self._file.load(now)
-            if saved["query_filter"] not in (None, session.tracking.query_filter()):
+            if saved["tracking"] not in (None, session.tracking.as_json()):
                 raise SnapshotUnusable("it was written while other contexts were tracked")
         except SnapshotUnusable as unusable:
             report_snapshot_unusable(self._file.path, unusable)
             return None
-        self._filter = saved["query_filter"]
-        for answer in saved["answers"]:
-            self._former |= answer["settings"]
-        return _compiled(saved, session, registry, age=max(0.0, now - saved["saved_at"]))
+        return self._compiled(saved, session, registry, age=max(0.0, now - saved["saved_at"]))
 
-
-def _merged(former: bytes, partial_answer: bytes) -> bytes:
-    """Return the settings of both answers to a query; of the newer one, where both have one."""
-    return to_json({"settings": {**settings_in(former), **settings_in(partial_answer)}})
-
-
-def _compiled(saved: SavedState, session: Session, registry: Registry, *, age: float) -> Snapshot:
-    settings = registry.readable()
-    queried = {name: one for answer in saved["answers"] for name, one in answer["settings"].items()}
-    tracking, order = session.tracking, tuple(saved["feature_order"])
-    compiler = Compiler(
-        lambda: settings,
-        registry.snapshot.rule_sets,
-        feature_order=order,
-        is_tracked=None if tracking.is_everything else tracking.is_tracked,
-    )
-    for index, setting in settings.items():
-        stood = _stood(setting, saved, queried)
-        if stood is None:
-            continue
-        standing = Standing(
-            setting.name,
-            index,
-            stood["canonical_name"],
-            DeclarationOutcome.UPTODATE,
-            DefaultRead(stood["default_read"]),
+    def _compiled(
+        self, saved: SavedState, session: Session, registry: Registry, *, age: float
+    ) -> Snapshot:
+        settings, tracking = registry.readable(), session.tracking
+        compiler = Compiler(
+            lambda: settings,
+            registry.snapshot.rule_sets,
+            feature_order=tuple(saved["feature_order"]),
+            is_tracked=None if tracking.is_everything else tracking.is_tracked,
         )
-        compiler.compile(setting, queried[stood["canonical_name"]], standing)
-    return Snapshot(
-        rule_sets=compiler.rule_sets,
-        feature_order=order,
-        source=Source.SNAPSHOT,
-        taken_at=monotonic() - age,
-    )
+        by_canonical_name = {one["canonical_name"]: one for one in saved["settings"].values()}
+        for setting in settings.values():
+            found = _found(setting, saved["settings"], by_canonical_name)
+            if found is not None:
+                compiler.compile(setting, found, _standing(setting, found))
+        for index, queried in compiler.validated.items():
+            self._raw_values[index] = raw_values_of(queried, compiler.rule_sets[index], {})
+        return Snapshot(
+            rule_sets=compiler.rule_sets,
+            feature_order=tuple(saved["feature_order"]),
+            source=Source.SNAPSHOT,
+            taken_at=monotonic() - age,
+        )
 
 
-def _stood(
-    setting: DeclaredSetting, saved: SavedState, queried: Container[str]
-) -> SavedStanding | None:
-    """Return how *setting* stood when the state was saved, under its own name or its former one."""
-    for name in (setting.name, setting.alias):
-        stood = None if name is None else saved["standings"].get(name)
-        if stood is not None and stood["canonical_name"] in queried:
-            return stood
+@dataclass(frozen=True, slots=True)
+class _Saved:
+    """What a file was made of."""
+
+    rule_sets: Mapping[int, RuleSet[Any]]
+    feature_order: tuple[str, ...]
+    tracking: Tracking
+    standings: Mapping[str, Standing]
+
+    def is_like(self, former: _Saved) -> bool:
+        """Tell whether a file of this would be the same."""
+        return (
+            self.rule_sets is former.rule_sets
+            and self.feature_order == former.feature_order
+            and self.tracking == former.tracking
+            and (self.standings is former.standings or self._names() == former._names())
+        )
+
+    def _names(self) -> dict[str, tuple[str | None, DefaultRead]]:
+        return {
+            name: (one.canonical_name, one.default_read) for name, one in self.standings.items()
+        }
+
+
+def _found(
+    setting: Declaration,
+    saved: Mapping[str, SavedSetting],
+    by_canonical_name: Mapping[str | None, SavedSetting],
+) -> SavedSetting | None:
+    """Return what *setting* had, under its own name or its former one, if it was ever fetched."""
+    names = [setting.name] if setting.alias is None else [setting.name, setting.alias]
+    for named in (saved, by_canonical_name):
+        for name in names:
+            found = named.get(name)
+            if found is not None and (found["rules"] or found["default_origin"] != "local default"):
+                return found
     return None
+
+
+def _standing(setting: Declaration, saved: SavedSetting) -> Standing:
+    is_local = saved["default_origin"] == "local default"
+    return Standing(
+        setting.name,
+        setting.index,
+        saved["canonical_name"],
+        DeclarationOutcome.UPTODATE,
+        DefaultRead.OURS if is_local else DefaultRead(saved["default_read"]),
+    )
 
 
 def last_good(path: str | os.PathLike[str] | None, max_age: float | None) -> LastGood | None:

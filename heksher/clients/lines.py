@@ -51,6 +51,11 @@ class Lines:
         self._kept: Line | None = None
         self._is_closed = False
 
+    @property
+    def are_callers(self) -> bool:
+        """Whether the connections are the caller's, so that a forked child cannot have its own."""
+        return self._is_shared or self._callers is not None
+
     def take(self) -> Line:
         """Return a line that no other flow uses; it has to be given back.
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from heksher.clients.effects import Breathe, Request, ask, expect
-from heksher.clients.tenure import tenure
-from heksher.wire_parts import read_list
+from heksher.wire import read_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,8 +52,7 @@ def fetch_listing() -> Flow[tuple[Listing, list[str]]]:
 
 def read_listing(answer: Answer) -> Flow[tuple[Listing, list[str]]]:
     """Read the answer to `LIST_REQUEST`, see `fetch_listing`."""
-    with tenure():
-        settings, reasons = expect(LIST_REQUEST, answer, read_list)
+    settings, reasons = expect(LIST_REQUEST, answer, read_list)
     yield Breathe()
     malformed = [f"entry {place} of the list of settings: {why}" for place, why in reasons.items()]
     return Listing(settings), malformed

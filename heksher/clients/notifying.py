@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Context
 
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.declaration import Declaration
 
 
 class ChangeListeners:
@@ -36,16 +36,21 @@ class ChangeListeners:
             raise InvalidClient(f"a listener is {type(listener).__name__}: give a function")
         return self._listeners.add(listener)
 
-    def notify(self, changed: frozenset[DeclaredSetting]) -> None:
+    def notify(self, changed: frozenset[Declaration]) -> None:
         """Tell the listeners, those of each setting first, in order of declaration."""
         if not changed:
             return
         listened = [setting for setting in changed if setting.listeners]
         for setting in sorted(listened, key=lambda one: one.index):
             for context, listener in setting.listeners:
-                _call(f"a listener of setting {setting.name!r}", context, listener, setting)
+                _call(f"a listener of setting {setting.name!r}", context, listener, setting.setting)
         for context, listener in self._listeners.entries:
-            _call("a listener of the client", context, listener, changed)
+            _call("a listener of the client", context, listener, settings_of(changed))
+
+
+def settings_of(declarations: frozenset[Declaration]) -> frozenset[Any]:
+    """Return the settings of these declarations: what users are told of."""
+    return frozenset([one.setting for one in declarations])
 
 
 def _call(what: str, context: Context, callback: Callable[..., object], *arguments: Any) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
-from pydantic_core import to_json
 
 from heksher import wire
 from heksher.clients.declaring import DeclarationOutcome, DefaultRead
@@ -14,15 +14,14 @@ from heksher.clients.effects import (
     AT_ONCE,
     Breathe,
     Send,
+    read_body,
     received,
     status_error,
     unexpected,
+    without_frames,
 )
-from heksher.clients.intake import Intake
 from heksher.clients.querying import batches
-from heksher.clients.tenure import tenure
 from heksher.exceptions import ServiceError, ServiceUnavailable, UnexpectedResponse
-from heksher.wire_parts import read_query, settings_in
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -32,9 +31,9 @@ if TYPE_CHECKING:
     from heksher.clients.querying import Batch
     from heksher.clients.refreshing import Compiler
     from heksher.clients.session import Session
-    from heksher.clients.settled import Settled
     from heksher.clients.settling import Settling
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.clients.tracking import Tracking
+    from heksher.settings.declaration import Declaration
     from heksher.wire import QueriedSetting
 
 MAX_LOOKS: Final = 3
@@ -42,6 +41,9 @@ MAX_LOOKS: Final = 3
 
 MAX_HALVINGS: Final = 32
 """How often one refresh halves a batch, to find a name that the list has and the query does not."""
+
+COMPILED_IN_ONE_GO: Final = 0.003
+"""Seconds of compiling after which others may run; one setting cannot be interrupted."""
 
 SETTINGS_IN_ONE_GO: Final = 2_000
 """How many settings are looked at before others may run: a few ms."""
@@ -62,14 +64,12 @@ class Querying:
         session: What is known so far; only read.
         settling: How the settings stand; asked again where a query does not know them.
         compiler: Takes the answers.
-        settled: What is as it was at the last refresh.
+        tracking: What is tracked.
         first: Whether the first error is raised, instead of kept.
 
     Attributes:
-        batches: The queries for all settings; empty where there are none, or they may be others.
+        batches: The queries for all settings; `None` where they are others by now.
         etags: The ETag of each query that was answered well.
-        bodies: The answer to each query that was answered anew, if they are to be kept.
-        kept_queries: The queries of which the former answer still is the last good one.
         requeried: The declared names of the settings that were compiled.
         errors: What went wrong.
     """
@@ -80,26 +80,25 @@ class Querying:
         settling: Settling,
         compiler: Compiler,
         *,
-        settled: Settled | None,
+        tracking: Tracking,
         first: bool,
     ) -> None:
         self._session = session
         self._settling = settling
         self._compiler = compiler
         self._first = first
-        self._settled = None if settling.has_news else settled
-        self._filter = session.tracking.query_filter()
-        self._by_name: dict[str | None, list[DeclaredSetting]] = {}
+        self._tracking = tracking
+        self._plan = settling.plan
+        self._filter = tracking.query_filter()
+        self._by_name: dict[str | None, list[Declaration]] = {}
         self._looks = 0
         self._halvings = 0
         self._unknown: list[Batch] = []
         self._absent: dict[str, Request] = {}
         self._redefaulted: set[str] = set()
         self._doubted: set[str] = set()
-        self.batches: tuple[Batch, ...] = ()
+        self.batches: tuple[Batch, ...] | None = None
         self.etags: dict[str, str] = {}
-        self.bodies: dict[str, bytes] = {}
-        self.kept_queries: set[str] = set()
         self.requeried: set[str] = set()
         self.errors: list[Exception] = []
 
@@ -108,17 +107,17 @@ class Querying:
         yield from self._query()
         for setting in self._living() if self._doubted else ():
             if setting.name in self._doubted:
-                self._compiler.raw_defaults.pop(setting.index, None)
+                self._compiler.readings.pop(setting.index, None)
 
-    def _living(self) -> Collection[DeclaredSetting]:
+    def _living(self) -> Collection[Declaration]:
         return self._compiler.living().values()
 
     def _query(self) -> Flow[None]:
-        if self._settled is None:
+        if self._plan is None:
             yield from self._find_by_name()
             pending = self._batches(self._living())
         else:
-            pending = list(self._settled.batches)
+            pending = list(self._plan.batches)
         self.batches = tuple(pending)
         while pending:
             self._unknown, self._absent = [], {}
@@ -131,21 +130,21 @@ class Querying:
             if self._unknown or self._absent or self._redefaulted:
                 pending = yield from self._second_thoughts()
 
-    def _batches(self, settings: Iterable[DeclaredSetting]) -> list[Batch]:
+    def _batches(self, settings: Iterable[Declaration]) -> list[Batch]:
         names = dict.fromkeys(self._settling.canonical_name(setting) for setting in settings)
         return batches([name for name in names if name is not None], self._filter)
 
-    def _settings_of(self, names: Iterable[str]) -> list[DeclaredSetting]:
+    def _settings_of(self, names: Iterable[str]) -> list[Declaration]:
         """Return the settings that are queried by these names."""
         return [one for settings in self._asked_by(names).values() for one in settings]
 
-    def _asked_by(self, names: Iterable[str]) -> dict[str, list[DeclaredSetting]]:
+    def _asked_by(self, names: Iterable[str]) -> dict[str, list[Declaration]]:
         """Return the settings that are queried by these names, by name."""
         return {name: self._by_name.get(name, []) for name in names}
 
     def _find_by_name(self) -> Flow[None]:
         """Find out by which name each setting is queried now."""
-        found: dict[str | None, list[DeclaredSetting]] = {}
+        found: dict[str | None, list[Declaration]] = {}
         for place, setting in enumerate(self._living()):
             if place % SETTINGS_IN_ONE_GO == 0:
                 yield Breathe()
@@ -165,38 +164,44 @@ class Querying:
                 reachable = True
             except ServiceError as error:
                 self._fail(error)
-                self.kept_queries.add(batch.query)
                 reachable = reachable or not isinstance(error, ServiceUnavailable)
         return reachable
 
     def _leave(self, batches: Iterable[Batch]) -> None:
         """Keep what is known of batches that are not asked for, since the service is gone."""
         for batch in batches:
-            self.kept_queries.add(batch.query)
             etag = self._etag(batch)
             if etag is not None:
                 self.etags[batch.query] = etag
 
     def _fail(self, error: ServiceError) -> None:
-        if self._first:
+        if not self._first:
+            self.errors.append(without_frames(error))
+            return
+        try:
             raise error
-        self.errors.append(error)
+        finally:
+            del error  # its traceback leads here
 
     def _etag(self, batch: Batch) -> str | None:
         """Return the ETag to send, if everything that it vouches for is still here."""
-        etag = self._session.etags.get(batch.query)
-        if etag is None or self._settled is not None:
+        etag = self._session.etags.get((self._tracking, batch.query))
+        if etag is None or self._plan is not None:
             return etag
-        for setting in self._settings_of(batch.names):
-            standing = self._settling.standings[setting.name]
-            read_local = self._session.local_defaults.get(setting.index)
-            if (
-                not self._compiler.has_former(setting.index)
-                or self._session.validators.get(setting.index, ()) != setting.validators
-                or read_local is not standing.reads_local_default(setting)
-            ):
-                return None
+        if not all(map(self._is_as_read, self._settings_of(batch.names))):
+            return None
         return etag
+
+    def _is_as_read(self, setting: Declaration) -> bool:
+        """Tell whether the values of a setting are there, and would be read as they were."""
+        reading = self._session.readings.get(setting.index)
+        standing = self._settling.standings[setting.name]
+        return (
+            reading is not None
+            and reading.validators == setting.validators
+            and reading.is_local_default is standing.reads_local_default(setting)
+            and self._compiler.has_former(setting.index)
+        )
 
     def _read(self, batch: Batch, request: Request, answer: Answer) -> Flow[None]:
         response = received(request, answer)
@@ -206,7 +211,6 @@ class Querying:
             if "If-None-Match" not in request.headers:
                 raise unexpected(request, response, "nothing was fetched before")
             self.etags[batch.query] = request.headers["If-None-Match"]
-            self.kept_queries.add(batch.query)
         elif response.status_code == httpx.codes.OK:
             yield from self._read_rules(batch, request, response)
         else:
@@ -217,17 +221,15 @@ class Querying:
         if not self._by_name:
             yield from self._find_by_name()
         asked = self._asked_by(batch.names)
-        intake = Intake(lambda name, queried: self._compile(asked.get(name, ()), queried))
-        try:
-            with tenure():
-                malformed = read_query(response.content, intake.take)
-        except wire.WrongShape as wrong:
-            raise unexpected(request, response, str(wrong)) from None
-        yield from intake.finish()
-        for name in asked.keys() - intake.names - malformed.keys():
+        found, malformed = read_body(request, response, wire.read_query)
+        until = perf_counter() + COMPILED_IN_ONE_GO
+        for name, queried in found.items():
+            if perf_counter() > until:
+                yield Breathe()
+                until = perf_counter() + COMPILED_IN_ONE_GO
+            self._compile(asked.get(name, ()), queried)
+        for name in asked.keys() - found.keys() - malformed.keys():
             self._absent[name] = request
-        if self._session.keeps_bodies:
-            self._keep_body(batch, response.content, malformed)
         wrong_names = malformed.keys() & asked.keys()
         for name in sorted(wrong_names):
             self._fail(unexpected(request, response, f"of setting {name!r}, {malformed[name]}"))
@@ -235,27 +237,20 @@ class Querying:
         if _ETAG.fullmatch(etag) and not wrong_names and self._is_whole(batch):
             self.etags[batch.query] = etag
 
-    def _keep_body(self, batch: Batch, body: bytes, malformed: Collection[str]) -> None:
-        self.bodies[batch.query] = body
-        if malformed:
-            self.bodies[batch.query] = to_json({"settings": settings_in(body)})
-            # What the former answer had of the malformed settings is still good.
-            self.kept_queries.add(batch.query)
-
     def _is_whole(self, batch: Batch) -> bool:
         """Tell whether all that *batch* asked for has come, and nothing of it is in doubt."""
         if self._absent.keys() & set(batch.names):
             return False
         return not any(setting.name in self._doubted for setting in self._settings_of(batch.names))
 
-    def _compile(self, settings: Iterable[DeclaredSetting], queried: QueriedSetting) -> None:
+    def _compile(self, settings: Iterable[Declaration], queried: QueriedSetting) -> None:
         for setting in settings:
             if self._has_another_default(setting, queried["default_value"]):
                 self._redefaulted.add(setting.name)
             self._compiler.compile(setting, queried, self._settling.standings[setting.name])
             self.requeried.add(setting.name)
 
-    def _has_another_default(self, setting: DeclaredSetting, raw: Any) -> bool:
+    def _has_another_default(self, setting: Declaration, raw: Any) -> bool:
         """Tell whether a default changed that ours stands in for: the version may have, too."""
         standing = self._settling.standings[setting.name]
         if (
@@ -264,8 +259,9 @@ class Querying:
             or setting.name in self.requeried
         ):
             return False
-        if setting.index in self._session.raw_defaults:
-            return bool(self._session.raw_defaults[setting.index] != raw)
+        reading = self._session.readings.get(setting.index)
+        if reading is not None:
+            return bool(reading.raw_default != raw)
         listed = [standing.listed.default_value] if standing.listed else []
         return raw not in [setting.raw_default, *listed]
 
@@ -282,8 +278,8 @@ class Querying:
         names |= absent.keys() | self._redefaulted
         if not (yield from self._look_again(names)):
             self._doubt(self._redefaulted)
-        # How settings stand, and so the queries for them, may be others now.
-        self.batches, self._settled = (), None
+        # They may go by other names now.
+        self.batches, self._plan = None, None
         yield from self._find_by_name()
         pending: list[Batch] = []
         for batch, settings in unknown:
@@ -316,7 +312,7 @@ class Querying:
         if names:
             self.etags.clear()
 
-    def _moved(self, before: Mapping[str, Standing], names: Iterable[str]) -> list[DeclaredSetting]:
+    def _moved(self, before: Mapping[str, Standing], names: Iterable[str]) -> list[Declaration]:
         """Return those of the settings whose name or default is another one by now."""
         wanted, now = set(names), self._settling.standings
         return [
@@ -331,7 +327,7 @@ class Querying:
         ]
 
     def _again(
-        self, batch: Batch, settings: list[DeclaredSetting], before: Mapping[str, Standing]
+        self, batch: Batch, settings: list[Declaration], before: Mapping[str, Standing]
     ) -> list[Batch]:
         """Return what to query of a batch that had a name unknown to the service."""
         now = self._batches(settings)
@@ -351,6 +347,6 @@ class Querying:
         )
         return []
 
-    def _is_declared_again(self, setting: DeclaredSetting, before: Mapping[str, Standing]) -> bool:
+    def _is_declared_again(self, setting: Declaration, before: Mapping[str, Standing]) -> bool:
         standing = self._settling.standings[setting.name]
         return standing is not before[setting.name] and standing.outcome in _NEWLY_DECLARED

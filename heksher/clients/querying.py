@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from heksher.clients.effects import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    from heksher.clients.tracking import Tracking
+    from heksher.settings.rules import RuleSet
 
 MAX_NAMES_BYTES: Final = 3_500
 """How many bytes of names a query has; with the longest filter its URL stays below 6 KB."""
@@ -63,6 +66,23 @@ class Batch:
             for names in (self.names[:middle], self.names[middle:])
             if names
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The queries for all settings, and what they were made for.
+
+    Attributes:
+        revision: The registry's when they were made: another one tells of other settings.
+        tracking: What was tracked.
+        rule_sets: What was published then, by the setting's index.
+        batches: The queries.
+    """
+
+    revision: int
+    tracking: Tracking
+    rule_sets: Mapping[int, RuleSet[Any]]
+    batches: tuple[Batch, ...]
 
 
 def batches(names: Iterable[str], query_filter: str | None) -> list[Batch]:

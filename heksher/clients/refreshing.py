@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from heksher.clients.effects import Breathe
 from heksher.settings.compiling import CompileOptions, compile_rule_set
@@ -15,15 +15,29 @@ if TYPE_CHECKING:
 
     from heksher.clients.declaring import Standing
     from heksher.clients.effects import Flow
-    from heksher.clients.settled import Settled
+    from heksher.clients.querying import Plan
     from heksher.clients.tracking import Tracking
     from heksher.settings.compiling import RawRule
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.declaration import Declaration
     from heksher.settings.state import Snapshot
     from heksher.wire import QueriedSetting
 
 RULE_SETS_IN_ONE_GO: Final = 500
 """How many rule sets are brought into order, or let go, before others may run: a few ms."""
+
+
+class Reading(NamedTuple):
+    """What the values of a setting were made of when they were compiled last.
+
+    Attributes:
+        validators: The validators that they passed.
+        is_local_default: Whether the setting was to read its own default.
+        raw_default: The service's default.
+    """
+
+    validators: tuple[Any, ...]
+    is_local_default: bool
+    raw_default: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +49,10 @@ class Refreshed:
         changed: The settings that some context reads otherwise now.
         etags: The ETag of each query that was answered well.
         tracking: What was tracked when it began.
-        raw_defaults: The service's default of each setting compiled, by index.
-        validators: The validators that each setting compiled had, by index.
-        local_defaults: Whether each setting compiled was to read its own default, by index.
+        readings: How each setting compiled was read, by index.
+        validated: What each setting with validators was compiled from, by index.
         standings: How each setting stands, by declared name.
-        settled: What the next refresh need not find out, if all is settled.
-        bodies: The answer to each query that was answered anew, if they are to be kept.
-        kept_queries: The queries of which the former answer still is the last good one.
+        plan: The queries that the next refresh can send again, if all that could be was found out.
         notes: What is to be said once of settings' declarations, by declared name.
         malformed: What is wrong with entries of the service's list.
         missing_features: The client's context features that the service lacks.
@@ -50,16 +61,13 @@ class Refreshed:
     """
 
     snapshot: Snapshot
-    changed: frozenset[DeclaredSetting]
+    changed: frozenset[Declaration]
     etags: Mapping[str, str]
     tracking: Tracking
-    raw_defaults: dict[int, Any]
-    validators: dict[int, tuple[Any, ...]]
-    local_defaults: dict[int, bool]
+    readings: Mapping[int, Reading]
+    validated: Mapping[int, QueriedSetting]
     standings: dict[str, Standing]
-    settled: Settled | None = None
-    bodies: Mapping[str, bytes] = field(default_factory=dict)
-    kept_queries: frozenset[str] = frozenset()
+    plan: Plan | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
     malformed: tuple[str, ...] = ()
     missing_features: tuple[str, ...] = ()
@@ -71,21 +79,20 @@ class Compiler:
     """Collects the rule sets of one refresh.
 
     Args:
-        living: Returns all living settings by index; called where they are needed.
+        living: Returns all living settings by index.
         previous: The rule sets that are read now, by index.
         feature_order: The service's order of context features.
         is_tracked: Tells whether a condition is tracked; `None` for all.
 
     Attributes:
         changed: The settings that some context reads otherwise.
-        raw_defaults: The service's default of each setting compiled, by index.
-        validators: The validators of each setting compiled, by index.
-        local_defaults: Whether each setting compiled was to read its own default, by index.
+        readings: How each setting compiled was read, by index.
+        validated: What each setting with validators was compiled from, by index.
     """
 
     def __init__(
         self,
-        living: Callable[[], Mapping[int, DeclaredSetting]],
+        living: Callable[[], Mapping[int, Declaration]],
         previous: Mapping[int, RuleSet[Any]],
         *,
         feature_order: tuple[str, ...],
@@ -95,10 +102,9 @@ class Compiler:
         self._previous = previous
         self._feature_order = feature_order
         self._is_tracked = is_tracked
-        self.changed: set[DeclaredSetting] = set()
-        self.raw_defaults: dict[int, Any] = {}
-        self.validators: dict[int, tuple[Any, ...]] = {}
-        self.local_defaults: dict[int, bool] = {}
+        self.changed: set[Declaration] = set()
+        self.readings: dict[int, Reading] = {}
+        self.validated: dict[int, QueriedSetting] = {}
         self._next: dict[int, RuleSet[Any]] | None = None
 
     @property
@@ -125,21 +131,22 @@ class Compiler:
             if former is not None:
                 self._take(setting, former.reordered(self._feature_order))
 
-    def compile(
-        self, setting: DeclaredSetting, queried: QueriedSetting, standing: Standing
-    ) -> None:
+    def compile(self, setting: Declaration, queried: QueriedSetting, standing: Standing) -> None:
         """Compile what a query answered for *setting*; what goes wrong there stays there."""
-        self.raw_defaults[setting.index] = queried["default_value"]
-        # Taken before any is called: one that is added meanwhile has not seen all values.
-        self.validators[setting.index] = setting.validators
-        self.local_defaults[setting.index] = standing.reads_local_default(setting)
+        # Taken before any validator is called: one that is added meanwhile has not seen all values.
+        reading = Reading(
+            setting.validators, standing.reads_local_default(setting), queried["default_value"]
+        )
+        self.readings[setting.index] = reading
         try:
             self._take(setting, self._compiled(setting, queried, standing))
+            if reading.validators:
+                self.validated[setting.index] = queried
         except (Exception, CancelledError) as error:  # noqa: BLE001  # a user's code may raise anything
             self._keep(setting, f"reading its rules raised {type(error).__name__}")
 
     def _compiled(
-        self, setting: DeclaredSetting, queried: QueriedSetting, standing: Standing
+        self, setting: Declaration, queried: QueriedSetting, standing: Standing
     ) -> RuleSet[Any]:
         options = CompileOptions(
             feature_order=self._feature_order,
@@ -154,7 +161,7 @@ class Compiler:
             options=options,
         )
 
-    def _keep(self, setting: DeclaredSetting, reason: str) -> None:
+    def _keep(self, setting: Declaration, reason: str) -> None:
         """Let a setting read what it did until now, and say why."""
         former = self._previous.get(setting.index, setting.declared_rules)
         self._writable()[setting.index] = RuleSet(
@@ -171,7 +178,7 @@ class Compiler:
         """Tell whether a setting has rules from an earlier refresh."""
         return index in self._previous
 
-    def forget(self, setting: DeclaredSetting) -> None:
+    def forget(self, setting: Declaration) -> None:
         """Let a setting read its declared default: it is not to be queried."""
         if setting.index in self.rule_sets:
             del self._writable()[setting.index]
@@ -179,7 +186,7 @@ class Compiler:
             if former is not None and not setting.declared_rules.reads_as(former):
                 self.changed.add(setting)
 
-    def _take(self, setting: DeclaredSetting, rule_set: RuleSet[Any]) -> None:
+    def _take(self, setting: Declaration, rule_set: RuleSet[Any]) -> None:
         index = setting.index
         former = self._previous.get(index, setting.declared_rules)
         if rule_set is not former and not rule_set.reads_as(former):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from heksher.clients.declaring import Standing
     from heksher.clients.refreshing import Refreshed
     from heksher.clients.status import RefusedDeclaration
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.declaration import Declaration
     from heksher.settings.rules import RuleSet
 
 logger: Final = logging.getLogger("heksher")
@@ -32,7 +32,7 @@ FAILURES_UNTIL_ERROR: Final = 5
 
 def report_refreshed(
     refreshed: Refreshed,
-    settings: Callable[[], Mapping[int, DeclaredSetting]],
+    settings: Callable[[], Mapping[int, Declaration]],
     former_rule_sets: Mapping[int, RuleSet[Any]],
     former_standings: Mapping[str, Standing],
     former_missing: tuple[str, ...],
@@ -46,7 +46,7 @@ def report_refreshed(
         former_standings: How settings stood before, by name.
         former_missing: The context features that were missing before.
     """
-    compiled = [(index, refreshed.snapshot.rule_sets.get(index)) for index in refreshed.validators]
+    compiled = [(index, refreshed.snapshot.rule_sets.get(index)) for index in refreshed.readings]
     news = {
         index: rule_set
         for index, rule_set in compiled
@@ -175,6 +175,12 @@ def report_snapshot_unusable(path: Path, reason: Exception) -> None:
 def report_snapshot_unsaved(path: Path, reason: str) -> None:
     """Log that the last good state could not be written; updates go on."""
     logger.warning("the snapshot file %s could not be written: %s", path, reason)
+
+
+def report_snapshot_incomplete(path: Path, left_out: Iterable[str]) -> None:
+    """Log which values are not in a snapshot file."""
+    for text in left_out:
+        logger.warning("left out of the snapshot file %s: %s", path, text)
 
 
 def report_forked(client: str, age: float | None, then: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,7 +12,7 @@ from heksher.settings.values import Rejected
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.declaration import Declaration
     from heksher.wire import ListedSetting
 
 
@@ -32,7 +32,8 @@ class SettingData(BaseModel):
             it does not fit its type.
     """
 
-    model_config = ConfigDict(frozen=True)
+    # Built when it is first used: few programs list settings.
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
     name: str
     configurable_features: list[str]
@@ -46,14 +47,14 @@ class SettingData(BaseModel):
 
 
 def settings_data(
-    listed: Iterable[ListedSetting], declared: Iterable[DeclaredSetting]
+    listed: Iterable[ListedSetting], declared: Iterable[Declaration]
 ) -> dict[str, SettingData]:
     """Return the service's settings by name, each with the setting of this process, if any."""
     by_name = {setting.name: setting for setting in declared}
     return {one.name: _setting_data(one, by_name) for one in listed}
 
 
-def _setting_data(listed: ListedSetting, by_name: dict[str, DeclaredSetting]) -> SettingData:
+def _setting_data(listed: ListedSetting, by_name: dict[str, Declaration]) -> SettingData:
     names = (listed.name, *listed.aliases)
     setting = next((by_name[name] for name in names if name in by_name), None)
     default = listed.default_value
@@ -63,4 +64,4 @@ def _setting_data(listed: ListedSetting, by_name: dict[str, DeclaredSetting]) ->
         except Rejected:
             default = listed.default_value
     known = {one.name: getattr(listed, one.name) for one in fields(listed)}
-    return SettingData(**known, setting=setting, default=default)
+    return SettingData(**known, setting=setting and setting.setting, default=default)

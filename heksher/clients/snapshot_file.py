@@ -1,14 +1,13 @@
-"""The last good state on disk: what the service answered last, to start from while it is away.
+"""The file format of a snapshot: the values that settings have, written by a client or an export.
 
 A file is one line that names the format and the content's SHA-256 and length, then the content:
-JSON with the time, the order of context features, how each setting stands, and the answers of the
-queries, just as they came. It is written beside its place and moved there whole, so that readers
-and other writers never see a part of one; only its owner may read it.
+JSON with the time, the order of context features, what was tracked, and for each setting its
+default and rules, as `published` encodes them. It is written beside its place and moved there
+whole, so that readers and other writers never see a part of one; only its owner may read it.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from contextlib import suppress
@@ -17,6 +16,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field, TypeAdapter, with_config
+from pydantic_core import to_json
 from typing_extensions import TypedDict
 
 from heksher import wire
@@ -25,11 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from heksher.clients.declaring import Standing
+FORMAT: Final = "heksher-snapshot/2"
 
-FORMAT: Final = "heksher-snapshot/1"
-
-_MODE: Final = 0o600
+_NAME_OF_FORMAT: Final = b"heksher-snapshot/"
 
 
 class SnapshotUnusable(Exception):  # noqa: N818  # says what happened; never leaves the package
@@ -37,26 +35,31 @@ class SnapshotUnusable(Exception):  # noqa: N818  # says what happened; never le
 
 
 @with_config(wire.STRICT)
-class SavedStanding(TypedDict):
-    """How a setting stood: the service's name for it, and which default it reads."""
+class SavedSetting(TypedDict):
+    """What a setting had.
 
-    canonical_name: str
+    `canonical_name` is the service's name for it, if it had one; `default_origin` says whose
+    default applied, and `default_read` which one it would read of another declared default.
+    """
+
+    canonical_name: str | None
     default_read: Literal["ours", "theirs", "theirs unless falsy"]
+    default_origin: Literal["service default", "local default"]
+    default_value: Any
+    rules: list[wire.QueriedRule]
 
 
 @with_config(wire.STRICT)
 class SavedState(TypedDict):
-    """The content of a snapshot file.
+    """The content of a snapshot file: settings by declared name.
 
-    `saved_at` is in seconds since 1970, in UTC; `query_filter` is what the answers were filtered
-    by.
+    `saved_at` is in seconds since 1970, in UTC; `tracking` is `Tracking.as_json`.
     """
 
     saved_at: Annotated[float, Field(allow_inf_nan=False)]
-    query_filter: str | None
     feature_order: list[str]
-    standings: dict[str, SavedStanding]
-    answers: list[wire.QueryAnswer]
+    tracking: dict[str, list[str] | None] | None
+    settings: dict[str, SavedSetting]
 
 
 _SAVED_STATE: Final[TypeAdapter[SavedState]] = TypeAdapter(SavedState)
@@ -72,7 +75,7 @@ class SnapshotFile:
     """
 
     path: Path
-    max_age: float | None
+    max_age: float | None = None
 
     def save(self, content: bytes) -> None:
         """Write *content*, as `saved_content` makes it, in place of the last.
@@ -86,7 +89,8 @@ class SnapshotFile:
         handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(header + content)
+                file.write(header)
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(name, self.path)
@@ -109,19 +113,26 @@ class SnapshotFile:
             raw = self.path.read_bytes()
         except (OSError, ValueError) as error:
             raise SnapshotUnusable(f"it cannot be read: {reason_of(error)}") from None
-        header, _, content = raw.partition(b"\n")
-        if not header.startswith(FORMAT.encode() + b" "):
-            raise SnapshotUnusable("it is of another format")
-        if header != f"{FORMAT} {sha256(content).hexdigest()} {len(content)}".encode():
-            raise SnapshotUnusable("it is damaged: its checksum is another")
-        try:
-            saved = wire.read(_SAVED_STATE, content)
-        except wire.WrongShape as wrong:
-            raise SnapshotUnusable(f"it is damaged: {wrong}") from None
+        saved = _saved_state(raw)
         age = now - saved["saved_at"]
         if self.max_age is not None and age > self.max_age:
             raise SnapshotUnusable(f"it is {age:.0f} s old, older than max_snapshot_age")
         return saved
+
+
+def _saved_state(raw: bytes) -> SavedState:
+    header, _, content = raw.partition(b"\n")
+    name = header.partition(b" ")[0]
+    if not name.startswith(_NAME_OF_FORMAT):
+        raise SnapshotUnusable("it is not a snapshot file")
+    if name != FORMAT.encode():
+        raise SnapshotUnusable(f"its format is not {FORMAT}: another version of heksher wrote it")
+    if header != f"{FORMAT} {sha256(content).hexdigest()} {len(content)}".encode():
+        raise SnapshotUnusable("it is damaged: its checksum does not match")
+    try:
+        return wire.read(_SAVED_STATE, content)
+    except wire.WrongShape as wrong:
+        raise SnapshotUnusable(f"it is damaged: {wrong}") from None
 
 
 def reason_of(error: OSError | ValueError) -> str:
@@ -140,26 +151,19 @@ def _sync_folder(folder: Path) -> None:
 
 
 def saved_content(
-    answers: Iterable[bytes],
+    settings: Iterable[tuple[str, SavedSetting]],
     *,
     saved_at: float,
-    query_filter: str | None,
     feature_order: Iterable[str],
-    standings: Mapping[str, Standing],
+    tracking: Mapping[str, list[str] | None] | None,
 ) -> bytes:
-    """Return the content of a snapshot file; *answers* go in as they are."""
-    head: dict[str, Any] = {
+    """Return the content of a snapshot file, one line for each setting."""
+    head = {
         "saved_at": saved_at,
-        "query_filter": query_filter,
         "feature_order": list(feature_order),
-        "standings": {
-            name: {
-                "canonical_name": standing.canonical_name,
-                "default_read": standing.default_read.value,
-            }
-            for name, standing in standings.items()
-            if standing.canonical_name is not None
-        },
+        "tracking": tracking,
     }
-    opened = json.dumps(head).encode().removesuffix(b"}")
-    return opened + b', "answers": [' + b",".join(answers) + b"]}"
+    # One by one: what turns all into JSON at once lets no other thread run meanwhile.
+    entries = [b"%b: %b" % (to_json(name), to_json(setting)) for name, setting in settings]
+    opened = to_json(head).removesuffix(b"}")
+    return opened + b',"settings":{\n' + b",\n".join(entries) + b"\n}}\n"

@@ -1,15 +1,11 @@
 """What a client can say of itself: `ClientStatus`, and what was refused."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from heksher.settings.rules import Rejection
-    from heksher.settings.state import Source
+from heksher.settings.rules import Rejection
+from heksher.settings.state import Source
 
 
 @dataclass(frozen=True, slots=True)

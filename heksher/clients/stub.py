@@ -5,25 +5,24 @@ value, `patch`, and `monkeypatch.setattr(client[setting], "rules", 5)`, which pu
 there.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, overload
+from collections.abc import Callable, Collection
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, Final, Generic, Self, TypeVar, Unpack, overload
 from unittest.mock import AsyncMock, MagicMock
 
 from heksher.clients.notifying import ChangeListeners
+from heksher.clients.options import (
+    AsyncClientOptions,
+    StubOptions,
+    ThreadClientOptions,
+    shows_options,
+    with_defaults,
+)
 from heksher.exceptions import UnknownSetting
-from heksher.settings import registry as registries
-from heksher.settings.context import default_source
+from heksher.settings.context import DefaultSource, default_source
+from heksher.settings.setting import Setting, declaration_of
 from heksher.settings.stubbing import FormerRules, Rule, Stubs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-    from contextvars import ContextVar
-    from types import TracebackType
-
-    from heksher.settings.context import DefaultSource
-    from heksher.settings.registry import Registry
-    from heksher.settings.setting import Setting
 
 __all__ = ["AsyncStubHeksherClient", "Rule", "StubHeksherClient", "SyncStubHeksherClient"]
 
@@ -33,9 +32,9 @@ T = TypeVar("T")
 class SettingPatcher(Generic[T]):
     """One setting of a stub client: `client[setting]`."""
 
-    def __init__(self, client: StubHeksherClient, setting: Setting[T, ...]) -> None:
+    def __init__(self, client: "StubHeksherClient", setting: Setting[T, ...]) -> None:
         self._client = client
-        self.setting: Final = setting
+        self.setting: Final[Setting[T, ...]] = setting
 
     @property
     def rules(self) -> FormerRules:
@@ -45,7 +44,7 @@ class SettingPatcher(Generic[T]):
         values are, and what the setting cannot have raises `InvalidValue`. Where no rule matches,
         the declared default is read.
         """
-        return self._client._stubs.former(self.setting)
+        return self._client._stubs.former(declaration_of(self.setting))
 
     @rules.setter
     def rules(self, rules: T | Collection[Rule[T]] | FormerRules) -> None:
@@ -69,20 +68,33 @@ class _Patch:
         self._patcher.rules = self._former
 
 
+class _StubEvents:
+    """What a registry tells a stub: it changes nothing."""
+
+    def setting_declared(self) -> None:
+        """Do nothing: a new setting reads its declared default."""
+
+    def setting_outdated(self, setting: Any) -> None:
+        """Do nothing: what has been stubbed stays."""
+
+
 class StubHeksherClient:
     """Lets a test say what settings read, everywhere in the process; what both stubs do.
 
     Args:
         *args: Those of a real client; ignored.
-        registry: Whose settings, if not those of the process.
-        **kwargs: Those of a real client; ignored.
+        **options: Those of a real client; ignored, but for `registry`.
+
+    Raises:
+        TypeError: There is no such option.
     """
 
-    def __init__(
-        self, *args: object, registry: Registry = registries.DEFAULT, **kwargs: object
-    ) -> None:
-        self._registry = registry
-        self._stubs = Stubs(registry)
+    @shows_options(StubOptions)
+    def __init__(self, *args: object, **options: Unpack[StubOptions]) -> None:
+        known = with_defaults(options, StubOptions, type(self).__name__)
+        self._registry = known["registry"]
+        self._events = _StubEvents()
+        self._stubs = Stubs(self._registry)
         self._former_defaults: dict[str, DefaultSource] | None = None
         self._listeners = ChangeListeners()
 
@@ -99,9 +111,9 @@ class StubHeksherClient:
             UnknownSetting: No living setting has the name.
         """
         if isinstance(setting, str):
-            found: Setting[T, ...] = self._registry.find(setting)
+            found: Setting[T, ...] = self._registry.find(setting).setting
             return SettingPatcher(self, found)
-        if self._registry.readable().get(setting.index) is not setting:
+        if declaration_of(setting).registry is not self._registry:
             raise UnknownSetting(
                 f"setting {setting.name!r} is declared in another registry: give that to the stub"
             )
@@ -119,8 +131,9 @@ class StubHeksherClient:
         return _Patch(patcher, former)
 
     def _put(self, setting: Setting[Any, ...], rules: Any) -> None:
-        if self._stubs.put(setting, rules):
-            self._listeners.notify(frozenset({setting}))
+        declaration = declaration_of(setting)
+        if self._stubs.put(declaration, rules):
+            self._listeners.notify(frozenset({declaration}))
 
     def restore(self) -> None:
         """Take away all that this client gave settings, and its defaults of context features."""
@@ -157,18 +170,12 @@ class StubHeksherClient:
         """
         return self._listeners.on_change(listener)
 
-    def setting_declared(self) -> None:
-        """Do nothing: a new setting reads its declared default."""
-
-    def setting_outdated(self, setting: Any) -> None:
-        """Do nothing: what has been stubbed stays."""
-
     def _start(self) -> None:
-        self._registry.claim(self)
+        self._registry.claim(self._events)
 
     def _end(self) -> None:
         self.restore()
-        self._registry.release(self)
+        self._registry.release(self._events)
 
 
 class SyncStubHeksherClient(StubHeksherClient):
@@ -182,13 +189,12 @@ class SyncStubHeksherClient(StubHeksherClient):
         ping: A mock.
     """
 
-    def __init__(
-        self, *args: object, registry: Registry = registries.DEFAULT, **kwargs: object
-    ) -> None:
-        super().__init__(*args, registry=registry, **kwargs)
-        self.reload = MagicMock(return_value=None)
-        self.ping = MagicMock(return_value=None)
-        self.close = MagicMock(side_effect=self._end, return_value=None)
+    @shows_options(ThreadClientOptions)
+    def __init__(self, *args: object, **options: Unpack[ThreadClientOptions]) -> None:
+        super().__init__(*args, **options)
+        self.reload: MagicMock = MagicMock(return_value=None)
+        self.ping: MagicMock = MagicMock(return_value=None)
+        self.close: MagicMock = MagicMock(side_effect=self._end, return_value=None)
 
     def set_as_main(self) -> None:
         """Be the main client.
@@ -223,14 +229,13 @@ class AsyncStubHeksherClient(StubHeksherClient):
         ping: A mock.
     """
 
-    def __init__(
-        self, *args: object, registry: Registry = registries.DEFAULT, **kwargs: object
-    ) -> None:
-        super().__init__(*args, registry=registry, **kwargs)
-        self.reload = AsyncMock(return_value=None)
-        self.ping = AsyncMock(return_value=None)
-        self.aclose = AsyncMock(side_effect=self._end, return_value=None)
-        self.close = self.aclose
+    @shows_options(AsyncClientOptions)
+    def __init__(self, *args: object, **options: Unpack[AsyncClientOptions]) -> None:
+        super().__init__(*args, **options)
+        self.reload: AsyncMock = AsyncMock(return_value=None)
+        self.ping: AsyncMock = AsyncMock(return_value=None)
+        self.aclose: AsyncMock = AsyncMock(side_effect=self._end, return_value=None)
+        self.close: AsyncMock = self.aclose
 
     async def set_as_main(self) -> None:
         """Be the main client.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from threading import Condition
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+
+from heksher.clients.weakly_held import WeaklyHeld
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,40 +15,44 @@ class ThreadChanges:
     """Hands sets of changed settings to any number of consumers, each in a thread of its own."""
 
     def __init__(self) -> None:
-        self._subscriptions: WeakSet[Subscription] = WeakSet()
+        self._subscriptions: WeaklyHeld[Subscription] = WeaklyHeld()
         self._is_closed = False
 
     def subscribe(self) -> Iterator[frozenset[Any]]:
         """Return an iterator that begins with the next change."""
-        subscription = Subscription(is_closed=self._is_closed)
+        subscription = Subscription()
         self._subscriptions.add(subscription)
+        if self._is_closed:
+            # Looked at last: closing meanwhile finds the subscription, or is seen here.
+            subscription.close()
         return subscription
 
     def put(self, changed: frozenset[Any]) -> None:
         """Give *changed* to all consumers, if it is not empty."""
         if changed:
-            for subscription in list(self._subscriptions):
+            for subscription in self._subscriptions.living():
                 subscription.put(changed)
 
     def forked(self) -> None:
         """Let go of what threads of the parent process may hold; see `forking`."""
-        for subscription in list(self._subscriptions):
+        self._subscriptions.forked()
+        for subscription in self._subscriptions.living():
             subscription.forked()
 
     def close(self) -> None:
         """End all iterators, once they have given what they have."""
         self._is_closed = True
-        for subscription in list(self._subscriptions):
+        for subscription in self._subscriptions.living():
             subscription.close()
 
 
 class Subscription:
     """One consumer's iterator: what changed since it was last asked, as one set."""
 
-    def __init__(self, *, is_closed: bool) -> None:
+    def __init__(self) -> None:
         self._changed: frozenset[Any] = frozenset()
         self._news = Condition()
-        self._is_closed = is_closed
+        self._is_closed = False
 
     def put(self, changed: frozenset[Any]) -> None:
         """Add to what the consumer gets next."""

@@ -1,37 +1,33 @@
 """`ThreadHeksherClient`: declares settings and keeps their values fresh, in a thread."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from math import inf
 from threading import Condition, Lock, Thread, current_thread
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, Self
+from types import TracebackType
+from typing import Any, Final, Self, Unpack
 
 from heksher.clients import flows, forking
 from heksher.clients.client import ClientState, HeksherClient
 from heksher.clients.listing import fetch_listing
+from heksher.clients.notifying import settings_of
+from heksher.clients.options import ThreadClientOptions, shows_options, with_defaults
 from heksher.clients.refreshing import let_go
 from heksher.clients.reporting import report_callback, report_forked, report_malformed
+from heksher.clients.setting_data import SettingData, settings_data
 from heksher.clients.thread_changes import ThreadChanges
 from heksher.clients.thread_driver import Overdue, ThreadDriver
-from heksher.clients.transport import MAX_RESPONSE_BYTES
 from heksher.exceptions import ClientClosed, ClientStateError, ServiceError
-from heksher.settings import registry as registries
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterable, Iterator, Mapping
-    from types import TracebackType
-
-    import httpx
-
-    from heksher.clients.setting_data import SettingData
-    from heksher.settings.registry import Registry
-    from heksher.settings.setting import Setting
+from heksher.settings.setting import Setting
 
 CLOSE_TIMEOUT: Final = 5.0
 """Seconds that closing takes at most. What hangs beyond, a name being resolved, ends by itself."""
+
+_NOT_IN_CHILD: Final = (
+    "the connections of its http_client or transport belong to the parent process"
+)
+"""Why a client that was given its connections does not go on in a forked child."""
 
 
 class ThreadHeksherClient(HeksherClient):
@@ -52,63 +48,35 @@ class ThreadHeksherClient(HeksherClient):
         update_interval: Seconds between updates, give or take a tenth.
         context_features: The context features that settings may use, all of which the service has
             to have. Its order is the one that counts.
-        http_client_args: Arguments of the httpx client, such as `headers` or `verify`.
-        start_timeout: Seconds that starting may take.
-        request_timeout: Seconds that a request may take. (The service can hang for 30.)
-        max_response_bytes: Bytes that an answer may have.
-        snapshot_path: A file to keep the last good state in, and to start from while the service
-            is away.
-        max_snapshot_age: Seconds after which that state is too old to start from.
-        declare: Whether settings are declared; `False` for jobs and networks that only read.
-        http_client: An httpx client to use, and to leave open, instead of an own one.
-        registry: Whose settings it keeps, if not those of the process.
+        **options: See `ThreadClientOptions`.
 
     Raises:
         InvalidClient: An argument cannot be right.
         InvalidContext: The context features are misnamed, or there are none.
+        TypeError: There is no such option.
 
     Attributes:
         modification_lock: Held while values change.
     """
 
+    @shows_options(ThreadClientOptions)
     def __init__(
         self,
         service_url: str,
         update_interval: float,
         context_features: Iterable[str],
-        *,
-        http_client_args: Mapping[str, Any] | None = None,
-        start_timeout: float = 30.0,
-        request_timeout: float = 35.0,
-        max_response_bytes: int = MAX_RESPONSE_BYTES,
-        snapshot_path: str | os.PathLike[str] | None = None,
-        max_snapshot_age: float | None = None,
-        declare: bool = True,
-        http_client: httpx.Client | None = None,
-        registry: Registry = registries.DEFAULT,
+        **options: Unpack[ThreadClientOptions],
     ) -> None:
-        super().__init__(
-            service_url,
-            update_interval,
-            context_features,
-            http_client_args=http_client_args,
-            start_timeout=start_timeout,
-            request_timeout=request_timeout,
-            max_response_bytes=max_response_bytes,
-            snapshot_path=snapshot_path,
-            max_snapshot_age=max_snapshot_age,
-            declare=declare,
-            registry=registry,
-        )
-        self._driver = ThreadDriver(self._endpoint, http_client)
+        known = with_defaults(options, ThreadClientOptions, type(self).__name__)
+        super().__init__(service_url, update_interval, context_features, known)
+        self._driver = ThreadDriver(self._endpoint, options.get("http_client"))
         self._changes = ThreadChanges()
         self._make_locks()
 
     def _make_locks(self) -> None:
-        self.modification_lock = Lock()
+        self.modification_lock: Lock = Lock()
         # Guards all that follows, and the state of the client.
         self._news = Condition()
-        self._is_woken = False
         self._waiting: list[Future[None]] = []
         self._served: list[Future[None]] = []
         self._thread: Thread | None = None
@@ -126,9 +94,9 @@ class ThreadHeksherClient(HeksherClient):
         """
         with self._news:
             self._check_new()
-            self._upkeep.take_over(self)
+            self._upkeep.take_over(self._events)
             self._state = ClientState.STARTING
-        forking.watch(self)
+        forking.watch(self._events)
         try:
             self._first_refresh()
             with self._news:
@@ -158,12 +126,13 @@ class ThreadHeksherClient(HeksherClient):
         thread.start()
 
     def _keep_fresh(self) -> None:
-        while self._sleep(self._upkeep.delay()):
+        while self._until_due():
             try:
                 error = self._refresh(thorough=bool(self._served))
             except BaseException as raised:  # noqa: BLE001  # such as SystemExit from a listener
                 error = self._ended_by(raised)
             self._settle(error)
+            del error  # its traceback leads to whoever called reload()
 
     def _settle(self, error: Exception | None) -> None:
         """Tell those whose calls of `reload` are over."""
@@ -175,34 +144,34 @@ class ThreadHeksherClient(HeksherClient):
             else:
                 future.set_exception(error)
 
-    def _sleep(self, seconds: float) -> bool:
-        """Wait until a refresh is due or asked for; tell whether the client is still open."""
+    def _until_due(self) -> bool:
+        """Wait until a refresh is due, or `reload` was called; return whether to go on."""
         with self._news:
-            self._news.wait_for(lambda: self._is_woken, seconds)
-            self._is_woken = False
+            while self._state is ClientState.STARTED and not self._waiting:
+                left = self._upkeep.seconds_left()
+                if left <= 0:
+                    break
+                self._news.wait(left)
             # Added, since those that close() is about to tell stand there already.
             self._served += self._waiting
             self._waiting = []
             return self._state is ClientState.STARTED
 
-    def _wake(self) -> None:
-        with self._news:
-            self._is_woken = True
-            self._news.notify_all()
-
     def _refresh(self, *, thorough: bool) -> Exception | None:
         """Refresh once; return what went wrong, after reporting it."""
         self._upkeep.begin()
         try:
-            self._drive_refresh(first=False, thorough=thorough)
-        except ClientClosed as error:
-            return error
-        except Exception as error:  # noqa: BLE001  # nothing may end the updates
+            error = self._drive_refresh(first=False, thorough=thorough)
+        except ClientClosed as closed:
+            return closed
+        except Exception as raised:  # noqa: BLE001  # nothing may end the updates
+            return self._failed(raised)
+        if error is not None:
             return self._failed(error)
         self._call("on_update_ok", self.on_update_ok)
         return None
 
-    def _drive_refresh(self, *, first: bool, thorough: bool, due: float = inf) -> None:
+    def _drive_refresh(self, *, first: bool, thorough: bool, due: float = inf) -> Exception | None:
         flow = flows.refresh(self._upkeep.session, first=first, thorough=thorough)
         refreshed = self._driver.drive(flow, due=due)
         with self.modification_lock:
@@ -210,16 +179,16 @@ class ThreadHeksherClient(HeksherClient):
                 raise ClientClosed("the client was closed")
             former = self._upkeep.publish(refreshed)
         self._upkeep.listeners.notify(refreshed.changed)
-        self._changes.put(refreshed.changed)
+        self._changes.put(settings_of(refreshed.changed))
         for _ in let_go(former):
             # Other threads may run between the parts; within one, Python lets none.
             continue
         save = self._upkeep.snapshot_to_save(refreshed)
         if save is not None:
             save()
-        if refreshed.errors:
-            raise refreshed.errors[0]
-        self._upkeep.succeeded()
+        if not refreshed.errors:
+            self._upkeep.succeeded()
+        return next(iter(refreshed.errors), None)
 
     def reload(self) -> None:
         """Update all settings now, and reset the timer.
@@ -232,7 +201,7 @@ class ThreadHeksherClient(HeksherClient):
             ClientStateError: The client is not started, or closed; or this was called where the
                 update itself would have to wait for it, such as in a listener.
         """
-        forking.wake(self)
+        forking.wake(self._events)
         done: Future[None] = Future()
         with self._news:
             self._check_started()
@@ -242,9 +211,11 @@ class ThreadHeksherClient(HeksherClient):
                     " listener or a hook: call it in another thread"
                 )
             self._waiting.append(done)
-            self._is_woken = True
             self._news.notify_all()
-        done.result()
+        try:
+            done.result()
+        finally:
+            del done  # it holds what it raises, whose traceback leads here
 
     def close(self) -> None:
         """Stop the updates and close the connections that this client opened.
@@ -256,13 +227,12 @@ class ThreadHeksherClient(HeksherClient):
         due = monotonic() + CLOSE_TIMEOUT
         with self._news:
             self._state = ClientState.CLOSED
-            self._is_woken = True
             self._served += self._waiting
             self._waiting = []
             self._news.notify_all()
             thread = self._thread
-        self.registry.release(self)
-        forking.unwatch(self)
+        self._registry.release(self._events)
+        forking.unwatch(self._events)
         self._changes.close()
         self._driver.abort()
         self._settle(ClientClosed("the client was closed"))
@@ -305,48 +275,52 @@ class ThreadHeksherClient(HeksherClient):
             ServiceError: The service cannot be reached, or does not answer as Heksher does.
             ClientClosed: The client is closed.
         """
-        # Few programs list settings, and this builds a model.
-        from heksher.clients.setting_data import settings_data
-
         self._check_open()
         listing, malformed = self._driver.drive(fetch_listing())
         report_malformed(malformed)
-        return settings_data(listing.all(), self.registry.declared())
+        return settings_data(listing.all(), self._registry.declared())
 
     def changes(self) -> Iterator[frozenset[Setting[Any, ...]]]:
         """Return an iterator over the sets of changed settings, from now until the client closes.
 
         Each step waits for the next one. Who is slow gets several updates as one set.
         """
-        forking.wake(self)
+        forking.wake(self._events)
         return self._changes.subscribe()
 
-    def setting_declared(self) -> None:
-        """Have a new setting declared and fetched soon; the registry calls it, from any thread."""
-        self._wake()
+    def _wake(self) -> None:
+        if self._upkeep.wake():
+            with self._news:
+                self._news.notify_all()
 
-    def forked(self) -> None:
+    def _forked(self) -> None:
         """Leave all to the parent process that belongs to it; runs in the child, right after fork.
 
         The connections and the thread are the parent's, and a lock may be held by a thread that
         is not here.
         """
         self._make_locks()
+        self._upkeep.session.forked()
         self._driver.forget()
         self._changes.forked()
-        if self._state is ClientState.STARTING:
+        if self._driver.uses_callers_connections:
+            self._changes.close()
+            self._end_in_child(_NOT_IN_CHILD)
+        elif self._state is ClientState.STARTING:
             # The thread that was starting it is not here; the first update starts it anew.
             self._state = ClientState.STARTED
 
-    def restart(self) -> None:
-        """Go on in a forked child, beginning with an update."""
+    def _restart(self) -> None:
+        """Go on in a forked child, beginning with an update, if it has connections of its own."""
+        if self._state is ClientState.CLOSED:
+            self._report_ended_in_child(_NOT_IN_CHILD)
+            return
         report_forked("ThreadHeksherClient", self.status.age, "are updated again from now on")
-        self._upkeep.session.start_afresh()
-        self._is_woken = True
+        self._upkeep.start_afresh()
         try:
             self._start_thread()
         except RuntimeError as error:
             # Whoever read a setting must not be harmed; `reload` tries this again.
             self._thread = None
             report_callback("starting the updates in a forked child", error)
-            forking.put_to_sleep(self)
+            forking.put_to_sleep(self._events)

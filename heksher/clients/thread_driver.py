@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import httpx
 
-from heksher.clients.effects import Breathe, Send
+from heksher.clients.effects import Breathe, Send, without_frames
 from heksher.clients.exchange import Exchange, Sockets
 from heksher.clients.lines import Lines
 from heksher.exceptions import ClientClosed
@@ -53,6 +53,11 @@ class ThreadDriver:
     def is_closed(self) -> bool:
         """Whether it was closed, so that nothing it brought may be used any more."""
         return self._closed.is_set()
+
+    @property
+    def uses_callers_connections(self) -> bool:
+        """Whether the connections are the caller's, so that a forked child cannot have its own."""
+        return self._lines.are_callers
 
     def drive(self, flow: Flow[T], *, due: float = inf) -> T:
         """Do what *flow* asks for until it returns; return what it does.
@@ -108,7 +113,7 @@ class ThreadDriver:
         except ClientClosed:
             raise
         except Exception as error:  # noqa: BLE001  # such as: no thread can be started
-            return error
+            return without_frames(error)
         self._check(due)
         return answer
 

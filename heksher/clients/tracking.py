@@ -21,7 +21,7 @@ class TrackAll:
         return "TRACK_ALL"
 
 
-Tracked: TypeAlias = "str | Collection[str] | TrackAll"
+Tracked: TypeAlias = str | Collection[str] | TrackAll
 """What a context feature may be tracked with."""
 
 TRACK_ALL: Final = TrackAll()
@@ -80,6 +80,15 @@ class Tracking:
                 return None
             terms[longest] = "*"
         return ",".join(f"{name}:{term}" for name, term in terms.items())
+
+    def as_json(self) -> dict[str, list[str] | None] | None:
+        """Return the tracked values by feature, `None` for all of its; `None` for everything."""
+        if self.is_everything:
+            return None
+        return {
+            name: None if isinstance(values, TrackAll) else sorted(values)
+            for name, values in sorted(self._values.items())
+        }
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Tracking) and self._values == other._values

@@ -16,10 +16,6 @@ if TYPE_CHECKING:
 
     from heksher.clients.effects import Request
 
-MAX_RESPONSE_BYTES: Final = 64 * 2**20
-"""How many bytes an answer may have, if the client is not told otherwise."""
-
-
 _URLS_KEPT: Final = 256
 
 
@@ -55,10 +51,10 @@ class Endpoint:
         self._url = str(url.copy_with(userinfo=b"", query=None, fragment=None)).rstrip("/")
         # httpx looks at each character of a URL, and queries, which are long, seldom change.
         self._url_of = lru_cache(maxsize=_URLS_KEPT)(self._make_url)
-        self.max_response_bytes = int(check_positive("max_response_bytes", max_response_bytes))
+        self.max_response_bytes: int = int(check_positive("max_response_bytes", max_response_bytes))
         timeout = check_positive("request_timeout", request_timeout)
-        self.http_client_args = {"timeout": timeout, **(http_client_args or {})}
-        self.deadline = _deadline(httpx.Timeout(self.http_client_args["timeout"]))
+        self.http_client_args: dict[str, Any] = {"timeout": timeout, **(http_client_args or {})}
+        self.deadline: float | None = _deadline(httpx.Timeout(self.http_client_args["timeout"]))
 
     def _make_url(self, path: str, query: str) -> httpx.URL:
         return httpx.URL(f"{self._url}{path}?{query}" if query else f"{self._url}{path}")

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from heksher.clients.notifying import ChangeListeners
+from heksher.clients.pacing import Pacing
 from heksher.clients.reporting import (
     in_words,
     report_failure,
@@ -15,7 +16,6 @@ from heksher.clients.reporting import (
     report_started_from_snapshot,
 )
 from heksher.clients.retry_after import longest_asked, seconds_asked
-from heksher.clients.schedule import next_delay
 from heksher.clients.session import Session
 from heksher.clients.status import ClientStatus
 from heksher.settings.context import default_source
@@ -36,6 +36,7 @@ class Upkeep:
 
     Attributes:
         session: Its conversation with the service.
+        pacing: Decides when the next refresh is due.
         listeners: Who is told of changed settings.
         failures: How many refreshes in a row have failed.
     """
@@ -50,17 +51,15 @@ class Upkeep:
         last_good: LastGood | None,
     ) -> None:
         self._registry = registry
-        self._update_interval = update_interval
         self._last_good = last_good
-        self.session = Session(
-            registry, context_features, declares=declares, keeps_bodies=last_good is not None
-        )
+        self.session: Session = Session(registry, context_features, declares=declares)
+        self.pacing: Pacing = Pacing(update_interval, self.session.randomness)
         self._defaults: dict[str, DefaultSource] = {}
-        self.listeners = ChangeListeners()
+        self.listeners: ChangeListeners = ChangeListeners()
         self._last_attempt: datetime | None = None
         self._last_success: datetime | None = None
         self._last_error: str | None = None
-        self.failures = 0
+        self.failures: int = 0
         self._asked_for = 0.0
 
     def take_over(self, client: MainClient) -> None:
@@ -70,7 +69,7 @@ class Upkeep:
             ClientStateError: Another one is.
         """
         self._registry.claim(client)
-        self._registry.set_defaults(self._defaults, replace=True)
+        self._registry.set_defaults(dict(self._defaults), replace=True)
 
     def set_defaults(self, client: MainClient, features: dict[str, FeatureDefault]) -> None:
         """Give context features their defaults: at once, unless another client is the main one.
@@ -85,6 +84,7 @@ class Upkeep:
 
     def begin(self) -> None:
         """Note that a refresh begins."""
+        self.pacing.began(monotonic())
         self._last_attempt, self._asked_for = datetime.now(UTC), 0.0
 
     def publish(self, refreshed: Refreshed) -> list[RuleSet[Any]]:
@@ -107,7 +107,9 @@ class Upkeep:
 
     def snapshot_to_save(self, refreshed: Refreshed) -> Callable[[], None] | None:
         """Return what writes the last good state to disk, if that is to be done now."""
-        return None if self._last_good is None else self._last_good.saving(refreshed)
+        return (
+            None if self._last_good is None else self._last_good.saving(refreshed, self._registry)
+        )
 
     def start_from_snapshot(self, error: Exception) -> bool:
         """Publish the last good state, if there is one, instead of what *error* kept away."""
@@ -130,6 +132,7 @@ class Upkeep:
             report_recovery(self.failures)
         self.failures, self._last_error = 0, None
         self._last_success = datetime.now(UTC)
+        self._ended()
 
     def failed(self, error: Exception) -> None:
         """Note that a refresh failed."""
@@ -138,17 +141,31 @@ class Upkeep:
 
     def note(self, error: BaseException) -> None:
         """Note what went wrong; only its text, since it may hold whole answers."""
-        self.failures, self._last_error = self.failures + 1, in_words(error)
+        self.failures += 1
         self._asked_for = max(self._asked_for, seconds_asked(error))
+        self._ended()
+        self._last_error = in_words(error)
 
-    def delay(self) -> float:
-        """Return the seconds until the next refresh is due."""
-        return next_delay(
-            self._update_interval,
-            self.failures,
-            self.session.randomness,
-            asked_for=self._asked_for,
-        )
+    def _ended(self) -> None:
+        self.pacing.ended(monotonic(), failures=self.failures, asked_for=self._asked_for)
+
+    def wake(self) -> bool:
+        """Ask for a refresh soon; return whether `seconds_left` may be shorter now."""
+        return self.pacing.wake(monotonic())
+
+    def seconds_left(self) -> float:
+        """Return the seconds until a refresh is due: zero or less if it is."""
+        return self.pacing.seconds_left(monotonic())
+
+    def stopped(self, why: str) -> None:
+        """Note why there will be no further refresh, though nobody closed the client."""
+        self._last_error = why
+
+    def start_afresh(self) -> None:
+        """Go on in a forked child, with a refresh soon."""
+        self.session.start_afresh()
+        self.pacing.start_afresh(monotonic(), self.session.randomness)
+        self.wake()
 
     def status(self, *, started: bool) -> ClientStatus:
         """Return the state of things."""

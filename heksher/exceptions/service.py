@@ -1,16 +1,12 @@
 """What is the service's doing, or its state's: these classes need httpx."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
 from heksher.exceptions.root import HeksherError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class ServiceError(HeksherError, httpx.HTTPError):
@@ -18,7 +14,7 @@ class ServiceError(HeksherError, httpx.HTTPError):
 
     def __init__(self, message: str, *, request: httpx.Request | None = None) -> None:
         httpx.HTTPError.__init__(self, message)
-        self._request = request
+        self._request: httpx.Request | None = request
 
 
 class ServiceUnavailable(ServiceError, httpx.TransportError):
@@ -64,9 +60,9 @@ class DeclarationError(HeksherError):
         self, message: str, *, setting_name: str, outcome: str, differences: Sequence[object] = ()
     ) -> None:
         super().__init__(message)
-        self.setting_name = setting_name
-        self.outcome = outcome
-        self.differences = tuple(differences)
+        self.setting_name: str = setting_name
+        self.outcome: str = outcome
+        self.differences: tuple[object, ...] = tuple(differences)
 
     def __reduce__(self) -> tuple[Any, ...]:
         details: dict[str, Any] = {

@@ -51,8 +51,8 @@ class MissingContextFeature(UsageError, LookupError):
             f" the call, get({how}) (None for no {feature}), bind it with bind_context({how}),"
             f" or set a default with client.set_defaults({how})"
         )
-        self.setting_name = setting_name
-        self.feature = feature
+        self.setting_name: str = setting_name
+        self.feature: str = feature
 
     def __reduce__(self) -> tuple[type[MissingContextFeature], tuple[str, str]]:
         return type(self), (self.setting_name, self.feature)

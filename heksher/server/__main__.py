@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from heksher.server import MISSING_EXTRA, create_app
+from heksher.server import MISSING_EXTRA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     names = options.context_features.split(",") if options.context_features.strip() else []
     try:
+        from heksher.server.app import create_app
         from heksher.server.serving import listen, serve
 
         app = create_app(context_features=names, database=options.database)

@@ -47,7 +47,7 @@ class InvalidRequest(Exception):  # noqa: N818 - an answer, not a fault of ours
     """Ends a request with status 422, naming every problem it has."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = list(problems)
+        self.problems: list[Problem] = list(problems)
         super().__init__(self.problems)
 
 

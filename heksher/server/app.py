@@ -26,8 +26,24 @@ SERVICE_VERSION: Final = "0.5.7"
 """The version of the Heksher service whose API this one has."""
 
 
-def build_app(context_features: Iterable[str], database: str | os.PathLike[str] | None) -> FastAPI:
-    """Return the application on a store of its own; see `heksher.server.create_app`."""
+def create_app(
+    *, context_features: Iterable[str] = (), database: str | os.PathLike[str] | None = None
+) -> FastAPI:
+    """Return the embedded service as an ASGI application with a store of its own.
+
+    It answers at once, without lifespan events, from any number of threads and event loops. What it
+    holds goes with it: two applications share nothing, unless they are given the same file.
+
+    Args:
+        context_features: The context features, least specific first. With a database that has some
+            already: all of these in their order, and new ones anywhere among them; none leaves the
+            stored ones as they are.
+        database: A file to keep everything in, made if it is not there; in memory without one.
+
+    Raises:
+        ValueError: The context features are malformed, or not those of the database.
+        OSError: The database file cannot be used.
+    """
     store = Store(database)
     try:
         with store.writing() as connection:

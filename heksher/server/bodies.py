@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, ClassVar, Final, TypeVar
 
 from fastapi import Depends, Request
 from pydantic import (
@@ -89,7 +89,7 @@ _Metadata = dict[MetadataKey, _Json]
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(arbitrary_types_allowed=True)
 
 
 class NewContextFeature(_Body):

@@ -1,5 +1,7 @@
 """Declaring a setting: it is created, found up to date or outdated, upgraded, or refused."""
 
+from typing import Final
+
 from fastapi import APIRouter
 from sqlalchemy import Connection
 from starlette.responses import Response
@@ -27,7 +29,7 @@ from heksher.server.store import StoreOfApp
 from heksher.server.versions import Version
 from heksher.settings.type_strings import Json
 
-router = APIRouter(prefix="/settings")
+router: Final = APIRouter(prefix="/settings")
 
 
 @router.post("/declare")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from typing import Final
 
 from fastapi import APIRouter
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
@@ -18,7 +19,7 @@ from heksher.server.bodies import (
 from heksher.server.store import StoreOfApp
 from heksher.server.tables import configurable_features, context_features
 
-router = APIRouter(prefix="/context_features")
+router: Final = APIRouter(prefix="/context_features")
 
 
 def feature_order(connection: Connection) -> list[str]:

@@ -6,7 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from heksher.settings.type_strings import MAX_INT, MIN_INT
+from heksher.settings.type_strings import MAX_INT, MIN_INT, fits_utf8
 
 if TYPE_CHECKING:
     from heksher.settings.type_strings import Json
@@ -45,19 +45,10 @@ def fault(value: object) -> str | None:
     return f"nested deeper than {MAX_DEPTH} levels" if level else None
 
 
-def is_text(text: str) -> bool:
-    """Say whether *text* can be written as UTF-8."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _own_fault(item: object) -> str | None:
     if isinstance(item, int) and not MIN_INT <= item <= MAX_INT:
         return "an integer does not fit into 64 bits"
-    if isinstance(item, str) and not is_text(item):
+    if isinstance(item, str) and not fits_utf8(item):
         return "a text has half of a surrogate pair"
     return None
 

@@ -17,7 +17,7 @@ from heksher.server.setting_rows import among
 from heksher.server.store import StoreOfApp
 from heksher.server.tables import aliases, conditions, rules, settings
 
-router = APIRouter()
+router: Final = APIRouter()
 
 _NAMES: Final = r"([a-zA-Z_0-9.]+(,[a-zA-Z_0-9.]+)*)?$"
 _FILTER: Final = r"[a-zA-Z_0-9]+:(\*|\([a-zA-Z_0-9]+(,[a-zA-Z_0-9]+)*\))"

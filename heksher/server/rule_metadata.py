@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -13,7 +14,7 @@ from heksher.server.rules import RuleId, get_rule
 from heksher.server.store import Store, StoreOfApp
 from heksher.settings.type_strings import Json
 
-router = APIRouter(prefix="/rules/{rule_id}/metadata")
+router: Final = APIRouter(prefix="/rules/{rule_id}/metadata")
 
 
 @router.get("")

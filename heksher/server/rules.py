@@ -1,6 +1,6 @@
 """Rules one by one: adding, finding, showing, removing, and changing their values."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Path
 from pydantic import BeforeValidator
@@ -20,7 +20,7 @@ from heksher.server.rule_rows import (
 from heksher.server.setting_rows import find_setting, get_setting
 from heksher.server.store import StoreOfApp
 
-router = APIRouter(prefix="/rules")
+router: Final = APIRouter(prefix="/rules")
 
 _CONDITION = r"[a-zA-Z_0-9]+:[a-zA-Z_0-9]+"
 RuleId = Annotated[int, BeforeValidator(int), Path()]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -19,7 +20,7 @@ from heksher.server.store import Store, StoreOfApp
 from heksher.server.versions import Version
 from heksher.settings.type_strings import Json
 
-router = APIRouter(prefix="/settings/{name}/metadata")
+router: Final = APIRouter(prefix="/settings/{name}/metadata")
 
 
 @router.get("")

@@ -1,5 +1,7 @@
 """Settings one by one: showing, listing, removing, and changing type, name and features."""
 
+from typing import Final
+
 from fastapi import APIRouter
 from sqlalchemy import Connection
 from starlette.responses import Response
@@ -21,7 +23,7 @@ from heksher.server.setting_rows import (
 from heksher.server.store import StoreOfApp
 from heksher.server.versions import Version
 
-router = APIRouter(prefix="/settings")
+router: Final = APIRouter(prefix="/settings")
 
 
 @router.get("")

@@ -16,7 +16,7 @@ from heksher.server import tables
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Connection, Engine
 
@@ -49,7 +49,7 @@ class Store:
             raise ValueError("the path of the database must not be empty")
         self._lock = threading.Lock()
         self._engine = _engine(path)
-        self.close = weakref.finalize(self, self._engine.dispose)
+        self.close: Callable[[], object] = weakref.finalize(self, self._engine.dispose)
         try:
             with self.writing() as connection:
                 _prepare(connection, path)

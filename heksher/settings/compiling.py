@@ -8,21 +8,14 @@ from operator import itemgetter
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final
 
-from heksher.settings.rules import (
-    CompiledRule,
-    Origin,
-    Rejection,
-    Rule,
-    RuleSet,
-    Tier,
-    in_precedence,
-)
+from heksher.settings.rules import CompiledRule, Origin, Rejection, RuleSet, ServiceRule
+from heksher.settings.tiers import Tier, in_precedence
 from heksher.settings.values import Coercion, Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.declaration import Declaration
     from heksher.settings.values import Json
 
     RawRule = tuple[int, Sequence[Sequence[str]], Json]
@@ -48,7 +41,7 @@ class CompileOptions:
 
 
 def compile_rule_set(
-    setting: DeclaredSetting,
+    setting: Declaration,
     default: Json,
     rules: Iterable[RawRule],
     *,
@@ -75,7 +68,7 @@ class _Compilation:
     """One setting being compiled: the tiers so far, and what went wrong so far."""
 
     def __init__(
-        self, setting: DeclaredSetting, previous: RuleSet[Any] | None, options: CompileOptions
+        self, setting: Declaration, previous: RuleSet[Any] | None, options: CompileOptions
     ) -> None:
         self._setting = setting
         self._previous = previous
@@ -216,18 +209,19 @@ class _Compilation:
         return value
 
     def _coerced(
-        self, value: Any, raw: Json, coercions: Sequence[Coercion], rule: Rule | None
+        self, value: Any, raw: Json, coercions: Sequence[Coercion], rule: ServiceRule | None
     ) -> Any:
         on_coerce = self._setting.on_coerce
         if on_coerce is None:
             raise Rejected(f"it would have to be coerced: {coercions[0]}")
-        called = _called("on_coerce", on_coerce, value, raw, tuple(coercions), rule, self._setting)
+        user_setting = self._setting.setting
+        called = _called("on_coerce", on_coerce, value, raw, tuple(coercions), rule, user_setting)
         return value if called is value else self._conforming("on_coerce", called)
 
-    def _validated(self, value: Any, rule: Rule | None) -> Any:
+    def _validated(self, value: Any, rule: ServiceRule | None) -> Any:
         for validator in self._setting.validators:
             name = f"validator {getattr(validator, '__name__', type(validator).__name__)}"
-            called = _called(name, validator, value, rule, self._setting)
+            called = _called(name, validator, value, rule, self._setting.setting)
             if called is not value:
                 value = self._conforming(name, called)
         return value
@@ -271,25 +265,20 @@ def _arranged(
 
     Returns:
         No positions where a setting is not configurable by one of them; no function where the
-        values are in order. All settings keep the one tuple of positions.
+        values are in order.
     """
     if not set(features) <= set(configurable):
         return None, None
     positions = [configurable.index(feature) for feature in features]
     ascending = sorted(positions)
     if ascending == positions:
-        return _shared(tuple(positions)), None
+        return tuple(positions), None
     order = [positions.index(position) for position in ascending]
-    return _shared(tuple(ascending)), itemgetter(*order)
+    return tuple(ascending), itemgetter(*order)
 
 
-@lru_cache(maxsize=4_096)
-def _shared(positions: tuple[int, ...]) -> tuple[int, ...]:
-    return positions
-
-
-def _rule(rule_id: int, conditions: Sequence[Sequence[str]], raw: Json) -> Rule:
-    return Rule(rule_id, tuple([(one[0], one[1]) for one in conditions]), raw)
+def _rule(rule_id: int, conditions: Sequence[Sequence[str]], raw: Json) -> ServiceRule:
+    return ServiceRule(rule_id, tuple([(one[0], one[1]) for one in conditions]), raw)
 
 
 def _called(name: str, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -6,15 +6,13 @@ Given in the call, else bound by `bind_context`, else the client's default.
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
-from contextvars import Context, ContextVar
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ContextDecorator, suppress
+from contextvars import Context, ContextVar, Token
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from heksher.exceptions import InvalidContext
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+from heksher.exceptions import InvalidContext, UsageError
 
 FeatureDefault: TypeAlias = "str | ContextVar[str] | Callable[[], str | None]"
 """What a client's default for a context feature may be."""
@@ -42,22 +40,54 @@ bound_features: Final[ContextVar[Mapping[str, str | None]]] = ContextVar(
 """The features that `bind_context` has bound for the current task or thread."""
 
 
-@contextmanager
-def bind_context(**features: str | None) -> Iterator[None]:
+class Scope(ContextDecorator, AbstractContextManager[None]):
+    """Gives a context variable another value until its `with` block ends; also a decorator.
+
+    The block may be left in another context than it was entered in, as the `yield` dependencies of
+    web frameworks and the clean-up of async generators do. The other context never had the value
+    from here, so nothing is changed in it.
+
+    Args:
+        variable: The context variable.
+        value: Returns the value, when the block is entered.
+    """
+
+    def __init__(self, variable: ContextVar[Any], value: Callable[[], Any]) -> None:
+        self._variable = variable
+        self._value = value
+        self._token: Token[Any] | None = None
+
+    def _recreate_cm(self) -> Scope:
+        return Scope(self._variable, self._value)
+
+    def __enter__(self) -> None:
+        if self._token is not None:
+            raise UsageError(
+                "this context manager is in use already: call bind_context(), pinned() or"
+                " override() again for each `with` block"
+            )
+        self._token = self._variable.set(self._value())
+
+    def __exit__(self, *_: object) -> None:
+        token, self._token = self._token, None
+        if token is not None:
+            # Python's words for "in another context".
+            with suppress(ValueError):
+                self._variable.reset(token)
+
+
+def bind_context(**features: str | None) -> Scope:
     """Give context features their values until the `with` block ends.
 
     Binds for the current task or thread only; tasks started inside inherit it. Nested blocks add
     up, the inner one wins. A call's own arguments win over both. `None` says "no such thing", so
-    that rules with a condition on the feature do not match.
+    that rules with a condition on the feature do not match. A block that is left in another context
+    than it was entered in changes nothing there.
 
     Args:
         **features: Values by context feature.
     """
-    token = bound_features.set({**bound_features.get(), **features})
-    try:
-        yield
-    finally:
-        bound_features.reset(token)
+    return Scope(bound_features, lambda: {**bound_features.get(), **features})
 
 
 class DefaultKind(Enum):

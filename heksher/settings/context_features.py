@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import builtins
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
 from inspect import get_annotations
 from keyword import iskeyword
-from typing import TYPE_CHECKING, Any, Final, dataclass_transform
+from typing import Any, Final, dataclass_transform
 
 from typing_extensions import ParamSpec
 
 from heksher.exceptions import InvalidContext
 from heksher.settings.context import bind_context, check_features
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
 
 Q = ParamSpec("Q")
 

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic_core import to_jsonable_python
 
 from heksher.settings.context import ABSENT, NO_DEFAULT, bound_features, read_default
-from heksher.settings.rules import Origin, in_order
-from heksher.settings.state import Overlay, rule_set_in
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from heksher.settings.declared import DeclaredSetting
-    from heksher.settings.registry import Registry
-    from heksher.settings.rules import CompiledRule, Condition, Rejection
-    from heksher.settings.state import Source, State, StateContent
-    from heksher.settings.values import Coercion
+from heksher.settings.declaration import Declaration
+from heksher.settings.rules import CompiledRule, Condition, Origin, Rejection
+from heksher.settings.state import Overlay, Source, State, StateContent, rule_set_in
+from heksher.settings.tiers import in_order
+from heksher.settings.values import Coercion, with_article
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -51,7 +45,7 @@ class FeatureValue:
     def __str__(self) -> str:
         note = ""
         if self.value is not None and not isinstance(self.value, str):
-            note = f", a {type(self.value).__name__}, which matches nothing: give a str"
+            note = f", {with_article(type(self.value).__name__)}, which matches nothing: give a str"
         return f"{self.feature}={self.value!r} ({self.source.value}{note})"
 
 
@@ -160,33 +154,56 @@ def _jsonable(value: object) -> Any:
         return repr(value)
 
 
-def explain(
-    setting: DeclaredSetting, registry: Registry, given: Mapping[str, Any]
-) -> Resolution[Any]:
-    """Read *setting* as `get` does, and return the value with the reasons for it.
+class Read(Generic[T_co]):
+    """One read of a setting: what `observe_reads` tells of it.
 
-    Args:
-        setting: What to read.
-        registry: Where it is declared.
-        given: The call's own arguments.
+    Attributes:
+        value: The value that was read.
     """
-    if not given.keys() <= set(setting.configurable_features):
-        setting.get(**given)
-    # Without pinning it: a view makes all later reads ask for views.
-    view, state = registry.view.get(), registry.current_state()
-    with suppress(IndexError):
-        # A read like others, for a state that records them.
-        state[setting.index]
-    content: StateContent = state[0]
-    context = tuple(
-        [_feature_value(setting, name, given, content) for name in setting.configurable_features]
-    )
-    overrides = view.values if isinstance(view, Overlay) else {}
-    return _resolution(setting, state, context, overrides)
+
+    __slots__ = ("_context", "_declaration", "_overrides", "_resolution", "_state", "value")
+
+    def __init__(self, declaration: Declaration, given: Mapping[str, Any]) -> None:
+        """Read a setting as its `get` does; *given* are the call's own arguments."""
+        registry = declaration.registry
+        view, state = registry.view.get(), registry.current_state()
+        content: StateContent = state[0]
+        self._declaration = declaration
+        self._state: State = state
+        self._overrides: Mapping[int, Any] = view.values if isinstance(view, Overlay) else {}
+        self._context = tuple(
+            [
+                _feature_value(declaration, name, given, content)
+                for name in declaration.configurable_features
+            ]
+        )
+        self._resolution: Resolution[T_co] | None = None
+        if declaration.place in self._overrides:
+            self.value: T_co = self._overrides[declaration.place]
+        else:
+            resolve = rule_set_in(state, declaration).resolve
+            self.value = resolve(*[one.value for one in self._context])
+
+    @property
+    def setting(self) -> Any:
+        """The setting."""
+        return self._declaration.setting
+
+    @property
+    def resolution(self) -> Resolution[T_co]:
+        """Why it is that value; worked out when it is first asked for."""
+        if self._resolution is None:
+            self._resolution = _resolution(
+                self._declaration, self._state, self._context, self._overrides, self.value
+            )
+        return self._resolution
+
+    def __repr__(self) -> str:
+        return f"<Read of setting {self._declaration.name!r}>"
 
 
 def _feature_value(
-    setting: DeclaredSetting, feature: str, given: Mapping[str, Any], content: StateContent
+    setting: Declaration, feature: str, given: Mapping[str, Any], content: StateContent
 ) -> FeatureValue:
     if given.get(feature, ABSENT) is not ABSENT:
         return FeatureValue(feature, given[feature], FeatureSource.ARGUMENT)
@@ -200,16 +217,17 @@ def _feature_value(
 
 
 def _resolution(
-    setting: DeclaredSetting,
+    setting: Declaration,
     state: State,
     context: tuple[FeatureValue, ...],
     overrides: Mapping[int, Any],
+    value: Any,
 ) -> Resolution[Any]:
     content: StateContent = state[0]
     snapshot = content.snapshot
     rule_set = rule_set_in(state, setting)
     values = [one.value for one in context]
-    overridden = setting.index in overrides
+    overridden = setting.place in overrides
     feature_order = in_order(rule_set.features, snapshot.feature_order)
     matches = rule_set.matching(values)
     winner = matches[0] if matches and not overridden else None
@@ -219,7 +237,7 @@ def _resolution(
         coercions = ()
     return Resolution(
         setting_name=setting.name,
-        value=overrides[setting.index] if overridden else rule_set.resolve(*values),
+        value=value,
         origin=Origin.OVERRIDE if overridden else origin,
         rule_id=winner.rule_id if winner else None,
         conditions=winner.conditions if winner else (),

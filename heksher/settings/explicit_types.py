@@ -6,23 +6,16 @@ An annotation says the same in fewer words; these are for code that builds types
 from __future__ import annotations
 
 import collections.abc
+from collections.abc import Callable
 from enum import Enum, Flag
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from heksher.exceptions import InvalidSettingType
-from heksher.settings.options import EnumDecoder, FlagDecoder, enum_options
+from heksher.settings.containers import MappingDecoder, SequenceDecoder
+from heksher.settings.options import FlagDecoder, enum_decoder
 from heksher.settings.setting_type import Conversion, SettingType
 from heksher.settings.types import decoder_of
-from heksher.settings.values import (
-    Coercion,
-    Decoder,
-    MappingDecoder,
-    Rejected,
-    SequenceDecoder,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from heksher.settings.values import Coercion, Decoder, Rejected
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
@@ -80,11 +73,7 @@ class HeksherEnum(_DecodedType[E]):
     """
 
     def __init__(self, enum_type: type[E]) -> None:
-        super().__init__(
-            lambda: EnumDecoder(
-                enum_options(_subclass(enum_type, Enum)), f"a member of {enum_type.__name__}"
-            )
-        )
+        super().__init__(lambda: enum_decoder(_subclass(enum_type, Enum)))
 
 
 class HeksherFlags(_DecodedType[F]):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from types import MemberDescriptorType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 from pydantic import BaseModel
 
@@ -149,13 +149,16 @@ class FrozenSet(set[V]):
         return set, (set(self),)
 
 
+_READ_ONLY: Final = frozenset({int, str, bool, float})
+
+
 def freeze(value: Any) -> Any:
     """Return *value* with every container in it read-only, at any depth.
 
     Frozen models and dataclasses are copied, so that the caller's own instance stays untouched;
     what is already read-only is returned as it is.
     """
-    if isinstance(value, (FrozenList, FrozenDict, FrozenSet)):
+    if type(value) in _READ_ONLY or isinstance(value, (FrozenList, FrozenDict, FrozenSet)):
         return value
     if isinstance(value, list):
         return FrozenList([freeze(item) for item in value])

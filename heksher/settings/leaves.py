@@ -6,7 +6,8 @@ import json
 import re
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
@@ -20,7 +21,7 @@ from typing_extensions import override
 from heksher.settings.frozen import freeze
 from heksher.settings.type_schemas import constrain
 from heksher.settings.type_strings import PrimitiveType
-from heksher.settings.values import Coercion, Decoder, Rejected, check_text, kind_of
+from heksher.settings.values import Coercion, Decoder, Rejected, check_text, kind_of, with_article
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -117,6 +118,19 @@ class TextDecoder(Decoder):
         return schema
 
 
+def text_decoder(annotation: type) -> TextDecoder:
+    """Return the decoder of a class that pydantic writes as a JSON string.
+
+    Raises:
+        Rejected: Pydantic does not.
+    """
+    make = _shared_text_decoder if annotation in WIRE_FORMS else TextDecoder
+    return make(annotation, with_article(annotation.__name__))
+
+
+_shared_text_decoder: Final = lru_cache(maxsize=len(WIRE_FORMS))(TextDecoder)
+
+
 def _differs(read: Any, value: Any) -> bool:
     """Tell whether two values are not equal; those of a class that compares nothing are not known to be."""
     comparing: Any = type(value).__eq__
@@ -135,14 +149,9 @@ class ConstrainedDecoder(Decoder):
     __slots__ = ("_adapter", "_inner")
 
     def __init__(self, inner: Decoder, annotation: Any) -> None:
-        super().__init__(inner.type, inner.python)
+        super().__init__(inner.type, inner.python, in_parts=inner.in_parts)
         self._inner = inner
         self._adapter: TypeAdapter[Any] = adapter_of(annotation)
-
-    @property
-    @override
-    def in_parts(self) -> bool:
-        return self._inner.in_parts
 
     @override
     def decode(self, raw: Json, coercions: list[Coercion]) -> Any:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from inspect import get_annotations
 from threading import RLock
@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 from pydantic import (
     BaseModel,
     ConfigDict,
+    GetCoreSchemaHandler,
     PydanticSchemaGenerationError,
     PydanticUndefinedAnnotation,
 )
+from pydantic_core import CoreSchema
 
 from heksher.exceptions import (
     InvalidSetting,
@@ -23,27 +25,16 @@ from heksher.exceptions import (
     UsageError,
 )
 from heksher.settings import registry as registries
-from heksher.settings.declaration import Location
+from heksher.settings.location import declaring_frame, location_of
 from heksher.settings.model_fields import OWN_ATTRIBUTES, check_field_name
 from heksher.settings.model_plan import ModelDeclaration, ModelPlan, plan_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from contextlib import AbstractContextManager
-
-    from pydantic import GetCoreSchemaHandler
-    from pydantic_core import CoreSchema
-
-    from heksher.settings.registry import Registry
-    from heksher.settings.setting import Setting
+from heksher.settings.registry import Registry
+from heksher.settings.setting import Setting
 
 M = TypeVar("M", bound="SettingsModel")
 
 _completing: Final = RLock()
 """Held while a model is completed, so that two first uses declare its settings once."""
-
-_MAKERS: Final = ("heksher.settings.", "pydantic.", "abc.")
-"""Modules of which a function makes a class that is written elsewhere."""
 
 
 class _Current:
@@ -156,7 +147,7 @@ class SettingsModel(_Model):
         }
         cls._declaration = replace(
             cls._declaration,
-            location=_location_of_class(),
+            location=location_of(declaring_frame(), of_class=True),
             **{key: value for key, value in given.items() if value is not None},
         )
         cls._plan = None
@@ -270,14 +261,6 @@ class _All(ExitStack):
         for manager in self._managers:
             self.enter_context(manager)
         return self
-
-
-def _location_of_class() -> Location:
-    """Return where the class that is being made is written."""
-    frame = sys._getframe(2)
-    while frame.f_back is not None and f"{frame.f_globals.get('__name__')}.".startswith(_MAKERS):
-        frame = frame.f_back
-    return Location(frame.f_code.co_filename, frame.f_lineno)
 
 
 def _check_class(cls: type[BaseModel]) -> None:

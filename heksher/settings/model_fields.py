@@ -99,15 +99,8 @@ def _fields(
         else:
             default = getattr(defaults, name)
         if not _is_nested(nested):
-            if default is _NONE:
-                raise InvalidSetting(
-                    f"field {shown!r} of {containing[0].__name__} has no default: give it the value"
-                    " to read without a service"
-                )
             keys = tuple([step for _, step in place])
-            yield SettingField(
-                shown, setting_name, keys, _annotation(field), default, field.description
-            )
+            yield _setting_field(field, default, shown, (setting_name, keys), containing[0])
             continue
         if nested in containing:
             raise InvalidSetting(
@@ -116,6 +109,21 @@ def _fields(
             )
         inner = _nested_defaults(default, nested, shown, containing[0])
         yield from _fields(nested, place, setting_name, (*containing, nested), inner)
+
+
+def _setting_field(
+    field: FieldInfo,
+    default: Any,
+    shown: str,
+    names: tuple[str, tuple[str, ...]],
+    model: type[BaseModel],
+) -> SettingField:
+    if default is _NONE:
+        raise InvalidSetting(
+            f"field {shown!r} of {model.__name__} has no default: give it the value to read without a"
+            " service"
+        )
+    return SettingField(shown, *names, _annotation(field), default, field.description)
 
 
 _NONE: Final = object()

@@ -7,14 +7,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from heksher.exceptions import InvalidSetting
+from heksher.settings.checks import check_configurable_features
 from heksher.settings.comparing import identical
-from heksher.settings.context import ABSENT
-from heksher.settings.declaration import check_configurable_features
+from heksher.settings.context import ABSENT, Scope
 from heksher.settings.model_fields import SettingField, setting_fields
-from heksher.settings.model_instances import Instances, is_key
+from heksher.settings.model_instances import Instances
 from heksher.settings.model_reading import model_reader_factory
 from heksher.settings.reading import unexpected_argument
-from heksher.settings.setting import Setting
+from heksher.settings.setting import Setting, declaration_of
 from heksher.settings.state import fill_in
 from heksher.settings.types import check_within
 from heksher.settings.values import Rejected
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from heksher.settings.declaration import Location
+    from heksher.settings.location import Location
     from heksher.settings.registry import Registry
 
 AnySetting = Setting[Any, ...]
@@ -72,22 +72,22 @@ class ModelPlan:
             {field.name: setting for field, setting in declared.items()}
         )
         self._features = features
-        self._in_order = tuple(declared.values())
+        self._in_order = tuple([declaration_of(setting) for setting in declared.values()])
         paths = [field.path for field in declared]
         self._instances = Instances(model, self._in_order, paths, registry)
         self.get = self._make_get(model.__qualname__)
 
     def _make_get(self, model_name: str) -> Any:
-        own_keys = tuple([is_key(setting.default_value) for setting in self._in_order])
-        get: Any = model_reader_factory(self._features, own_keys)(
-            self.registry.view.get,
+        instances = self._instances
+        get: Any = model_reader_factory(self._features, instances.own_keys)(
             self.registry,
-            [setting.index for setting in self._in_order],
+            [setting.place for setting in self._in_order],
             self._filling,
             self._read_late,
-            self._instances.by_key,
-            self._find,
+            instances.by_key,
+            instances.find,
             unexpected_argument,
+            f"{model_name}.get",
         )
         get.__name__ = "get"
         get.__qualname__ = f"{model_name}.get"
@@ -100,11 +100,8 @@ class ModelPlan:
     def _read_late(self, *values: Any) -> tuple[Any, ...]:
         """Return the values from a pinned state that is older than the model."""
         given = self._given(values)
-        with self.registry.pinned():
-            return tuple([setting.get(**given) for setting in self._in_order])
-
-    def _find(self, key: Any, values: tuple[Any, ...], context: tuple[Any, ...]) -> Any:
-        return self._instances.find(key, values, self._given(context))
+        with Scope(self.registry.view, self.registry.pinned_view):
+            return tuple([setting.get(**given) for setting in self.settings.values()])
 
     def _given(self, values: tuple[Any, ...]) -> dict[str, Any]:
         return {

@@ -3,24 +3,28 @@
 It is generated as a setting's is (see `reading`), once for each tuple of features and of which
 fields' values are their own keys. For one feature and two fields, of which the second is a list::
 
-    def ømake(øview, øregistry, øindexes, øfilling, ølate, øinstances, øfind, øunexpected):
-        (øi0, øi1,) = øindexes
+    def ømake(øregistry, øplaces, øfilling, ølate, øinstances, øfind, øunexpected, øname):
+        (øi0, øi1,) = øplaces
         øj0, øc0 = øi0 + 1, øi0 + 2
         øj1, øc1 = øi1 + 1, øi1 + 2
+        ølast = max(øplaces)
         def øget(*, user=øABSENT):
             østate = øregistry.state
             if øregistry.viewed:
-                østate = øsettled(øview() or østate)
+                østate = øsettled(øregistry.look() or østate)
             try:
-                if user is øABSENT:
-                    øvalues = ((østate[øj0] or øfilling(østate, 0))(user), ...,)
-                else:
-                    øvalues = (
-                        østate[øc0] if østate[øi0] is None else østate[øi0](user),
-                        ...,
-                    )
+                østate[ølast]
             except IndexError:
+                østate = None
+            if østate is None:
                 øvalues = ølate(user)
+            elif user is øABSENT:
+                øvalues = ((østate[øj0] or øfilling(østate, 0))(user), ...,)
+            else:
+                øvalues = (
+                    østate[øc0] if østate[øi0] is None else østate[øi0](user),
+                    ...,
+                )
             økey = (øvalues[0], id(øvalues[1]),)
             try:
                 return øinstances[økey][0]
@@ -57,14 +61,6 @@ def model_reader_source(features: tuple[str, ...], own_keys: tuple[bool, ...]) -
     signature, other_lines, variables = parameters_of(features)
     arguments = ", ".join(variables)
     places = range(len(own_keys))
-    key = "øvalues"
-    if not all(own_keys):
-        parts = [f"øvalues[{place}]" for place in places]
-        key = "".join(
-            f"{part}, " if is_own_key else f"id({part}), "
-            for part, is_own_key in zip(parts, own_keys, strict=True)
-        )
-        key = f"({key})"
     filled = "".join(
         f"(østate[øj{place}] or øfilling(østate, {place}))({arguments}), " for place in places
     )
@@ -74,22 +70,26 @@ def model_reader_source(features: tuple[str, ...], own_keys: tuple[bool, ...]) -
     )
     return "\n".join(
         [
-            "def ømake(øview, øregistry, øindexes, øfilling, ølate, øinstances, øfind, øunexpected):",
-            f"    ({''.join(f'øi{place}, ' for place in places)}) = øindexes",
+            "def ømake(øregistry, øplaces, øfilling, ølate, øinstances, øfind, øunexpected, øname):",
+            f"    ({''.join(f'øi{place}, ' for place in places)}) = øplaces",
             *(f"    øj{place}, øc{place} = øi{place} + 1, øi{place} + 2" for place in places),
+            "    ølast = max(øplaces)",
             f"    def øget({signature}):",
             *(f"        {line}" for line in other_lines),
             "        østate = øregistry.state",
             "        if øregistry.viewed:",
-            "            østate = øsettled(øview() or østate)",
+            "            østate = øsettled(øregistry.look() or østate)",
             "        try:",
-            f"            if {' or '.join(f'{variable} is øABSENT' for variable in variables)}:",
-            f"                øvalues = ({filled})",
-            "            else:",
-            f"                øvalues = ({complete})",
+            "            østate[ølast]",
             "        except IndexError:",
+            "            østate = None",
+            "        if østate is None:",
             f"            øvalues = ølate({arguments})",
-            f"        økey = {key}",
+            f"        elif {' or '.join(f'{variable} is øABSENT' for variable in variables)}:",
+            f"            øvalues = ({filled})",
+            "        else:",
+            f"            øvalues = ({complete})",
+            f"        økey = {_key_source(own_keys)}",
             "        try:",
             "            return øinstances[økey][0]",
             "        except KeyError:",
@@ -97,3 +97,11 @@ def model_reader_source(features: tuple[str, ...], own_keys: tuple[bool, ...]) -
             "    return øget",
         ]
     )
+
+
+def _key_source(own_keys: tuple[bool, ...]) -> str:
+    if all(own_keys):
+        return "øvalues"
+    parts = [f"øvalues[{place}]" for place in range(len(own_keys))]
+    pairs = zip(parts, own_keys, strict=True)
+    return f"({''.join([f'{part}, ' if is_own_key else f'id({part}), ' for part, is_own_key in pairs])})"

@@ -7,12 +7,21 @@ for `1`, while a Python dict takes all three for one key.
 from __future__ import annotations
 
 from enum import Enum, Flag
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakValueDictionary
 
 from typing_extensions import override
 
 from heksher.settings.type_strings import EnumType, FlagsType
-from heksher.settings.values import Coercion, Decoder, Rejected, check_text, json_text, kind_of
+from heksher.settings.values import (
+    Coercion,
+    Decoder,
+    Rejected,
+    check_text,
+    json_text,
+    kind_of,
+    with_article,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -62,6 +71,23 @@ class EnumDecoder(Decoder):
             raise Rejected(f"{type(value).__name__} that is not {self.python}") from None
 
 
+_enum_decoders: Final[WeakValueDictionary[int, EnumDecoder]] = WeakValueDictionary()
+"""By the `id` of the class, which the decoder keeps alive with its members."""
+
+
+def enum_decoder(enum: type[Enum]) -> EnumDecoder:
+    """Return the decoder of *enum*, which all settings of this very class share.
+
+    Raises:
+        Rejected: It has no members, or one whose value is no JSON primitive.
+    """
+    decoder = _enum_decoders.get(id(enum))
+    if decoder is None:
+        decoder = EnumDecoder(enum_options(enum), f"a member of {enum.__name__}")
+        _enum_decoders[id(enum)] = decoder
+    return decoder
+
+
 class FlagDecoder(Decoder):
     """`Flags[...]` of the member names of a `Flag` class, read as one flag value."""
 
@@ -72,13 +98,8 @@ class FlagDecoder(Decoder):
         self._members = {str(member.name): member for member in flags}
         if not self._members:
             raise Rejected(f"{flags.__name__} has no member of a single bit: give it at least one")
-        super().__init__(FlagsType.of(self._members), f"a {flags.__name__}")
+        super().__init__(FlagsType.of(self._members), with_article(flags.__name__), in_parts=True)
         self._flags = flags
-
-    @property
-    @override
-    def in_parts(self) -> bool:
-        return True
 
     @override
     def decode(self, raw: Json, coercions: list[Coercion]) -> Flag:
@@ -118,15 +139,11 @@ class OptionSetDecoder(Decoder):
         super().__init__(
             FlagsType.of(option.raw_options),
             f"a {accepts[0].__name__} of which each is {option.python}",
+            in_parts=True,
         )
         self._option = option
         self._make = make
         self._accepts = accepts
-
-    @property
-    @override
-    def in_parts(self) -> bool:
-        return True
 
     @override
     def decode(self, raw: Json, coercions: list[Coercion]) -> Any:

@@ -1,10 +1,8 @@
-"""The rules of a setting in one dict: where generated code would not be worth its while.
+"""The rules of a setting in one dict, where a dict for each tier costs more than the rules in it.
 
-Of many tiers with few rules each, a dict for each tier costs more than the rules. Here the key of a
-rule is the number of its tier, the highest precedence first, and then the feature values, so that
-all rules are in one dict. A second one says for the last feature value of each rule, as bits, in
-which tiers it may be. The resolver asks it for all values, has the numbers follow the values, takes
-the keys of those tiers out of both, and looks them up. With two features::
+The key of a rule is the number of its tier, the highest precedence first, and then the feature
+values. A second dict tells for the last feature value of each rule, as bits, in which tiers it may
+be, so that only those are looked up. With two features::
 
     def ømake(ødefault, ørules, øplaces, økeys, ønumbers):
         def resolve(ø0, ø1, ødefault=ødefault, ørules=ørules, ...):
@@ -17,15 +15,12 @@ the keys of those tiers out of both, and looks them up. With two features::
                     for øbit, økey_of in (økeys[øalone[øfound]],) if øfound in øalone else økeys:
                         if øfound & øbit:
                             økey = økey_of(øvalues)
-                            øvalue = ørules.get(økey, øABSENT)
-                            if øvalue is not øABSENT and (type(ø0) is str and type(ø1) is str or øare_texts(økey)):
-                                return øvalue
+                            if økey in ørules and (... or øare_texts(økey)):
+                                return ørules[økey]
             except TypeError:
                 return øsafely(ørules, økeys, ønumbers, ødefault, ø0, ø1)
             return ødefault
         return resolve
-
-A rule without conditions is what `ødefault` is then.
 """
 
 from __future__ import annotations
@@ -34,93 +29,100 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from heksher.settings.look_up_source import MANY_TIERS
 from heksher.settings.reading import execute
+from heksher.settings.resolving import MAX_GENERATED_TIERS, texts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    Positions: TypeAlias = tuple[int, ...]
+    from heksher.settings.look_up_source import Positions
+    from heksher.settings.resolving import Resolver, Table
+
     KeyOf: TypeAlias = tuple[int, Callable[[tuple[Any, ...]], tuple[Any, ...]]]
     Packed: TypeAlias = dict[tuple[Any, ...], Any]
 
 
-def pack(tiers: Sequence[tuple[Positions, dict[Any, Any]]]) -> Packed:
-    """Return the rules of *tiers* in one dict, in the same order."""
+def is_worth_packing(tables: Sequence[Table]) -> bool:
+    """Return whether rules are packed: where tiers are many with few rules each, or too many."""
+    rules = sum([len(table) for table in tables])
+    is_sparse = len(tables) >= MANY_TIERS and rules <= 2 * len(tables)
+    return is_sparse or len(tables) > MAX_GENERATED_TIERS
+
+
+def pack(tiers: Sequence[Positions], tables: Sequence[Table]) -> Packed:
+    """Return the rules of *tables* in one dict, in the same order."""
     packed: Packed = {}
-    for number, (positions, rules) in enumerate(tiers):
+    for number, (positions, rules) in enumerate(zip(tiers, tables, strict=True)):
         is_one = len(positions) == 1
         for key, value in rules.items():
             packed[(number, key) if is_one else (number, *key)] = value
     return packed
 
 
-def unpack(packed: Packed, shape: Sequence[Positions]) -> tuple[dict[Any, Any], ...]:
+def unpack(packed: Packed, tiers: Sequence[Positions]) -> tuple[Table, ...]:
     """Return the rules of each tier by feature value, as they were before `pack`."""
-    tables: tuple[dict[Any, Any], ...] = tuple([{} for _ in shape])
+    tables: tuple[Table, ...] = tuple([{} for _ in tiers])
     for (number, *key), value in packed.items():
-        tables[number][key[0] if len(shape[number]) == 1 else tuple(key)] = value
+        tables[number][key[0] if len(tiers[number]) == 1 else tuple(key)] = value
     return tables
 
 
 def packed_resolver(
-    width: int, shape: Sequence[Positions], packed: Packed, default: Any
-) -> Callable[..., Any]:
+    width: int, tiers: Sequence[Positions], packed: Packed, default: Any
+) -> Resolver:
     """Return a function of *width* feature values, by position, that returns what applies.
 
     Args:
         width: How many configurable features the setting has.
-        shape: The positions of each tier, the highest precedence first.
+        tiers: The positions of each tier, the highest precedence first.
         packed: The rules, as `pack` returns them.
         default: What applies when no rule does.
     """
-    keys = [_key_of(number, width, positions) for number, positions in enumerate(shape)]
-    if not shape[-1]:
-        # Nothing is below a rule that always matches.
+    keys = [_key_of(number, width, positions) for number, positions in enumerate(tiers)]
+    if not tiers[-1]:
+        # A rule without conditions always matches: it is the default of all others.
         keys.pop()
-        default = packed[len(shape) - 1,]
+        default = packed[len(tiers) - 1,]
     places: dict[str, int] = {}
-    for key in packed:
-        if len(key) > 1:
-            places[key[-1]] = places.get(key[-1], 0) | 1 << key[0]
-    resolver: Callable[..., Any] = _factory(width)(
-        default, packed, places, tuple(keys), _numbers(len(shape))
-    )
+    for number, *values in packed:
+        if values:
+            places[values[-1]] = places.get(values[-1], 0) | 1 << number
+    resolver: Resolver = _factory(width)(default, packed, places, tuple(keys), _numbers(len(tiers)))
     return resolver
-
-
-def packed_source(width: int) -> str:
-    """Return the source of a resolver's factory; the module's docstring shows one."""
-    arguments = [f"ø{position}" for position in range(width)]
-    values = ", ".join(arguments)
-    typed = " and ".join([f"type({one}) is str" for one in arguments])
-    names = ("ødefault", "ørules", "øplaces", "økeys", "ønumbers")
-    bound = ", ".join([f"{name}={name}" for name in names])
-    return "\n".join(
-        [
-            f"def ømake({', '.join(names)}):",
-            f"    def resolve({values}, {bound}):",
-            "        try:",
-            "            øfound = 0",
-            *(f"            if {one} in øplaces: øfound |= øplaces[{one}]" for one in arguments),
-            "            if øfound:",
-            f"                øvalues = ({values},) + ønumbers",
-            "                for øbit, økey_of in (økeys[øalone[øfound]],) if øfound in øalone else økeys:",
-            "                    if øfound & øbit:",
-            "                        økey = økey_of(øvalues)",
-            "                        øvalue = ørules.get(økey, øABSENT)",
-            f"                        if øvalue is not øABSENT and ({typed} or øare_texts(økey)):",
-            "                            return øvalue",
-            "        except TypeError:",
-            f"            return øsafely(ørules, økeys, ønumbers, ødefault, {values})",
-            "        return ødefault",
-            "    return resolve",
-        ]
-    )
 
 
 @lru_cache(maxsize=256)
 def _factory(width: int) -> Any:
-    return execute(packed_source(width), _NAMES)
+    arguments = [f"ø{position}" for position in range(width)]
+    values = ", ".join(arguments)
+    names = ("ødefault", "ørules", "øplaces", "økeys", "ønumbers")
+    bound = ", ".join([f"{name}={name}" for name in names])
+    source = [
+        f"def ømake({', '.join(names)}):",
+        f"    def resolve({values}, {bound}):",
+        "        try:",
+        "            øfound = 0",
+        *[f"            if {one} in øplaces: øfound |= øplaces[{one}]" for one in arguments],
+        "            if øfound:",
+        f"                øvalues = ({values},) + ønumbers",
+        # Mostly it is one tier; of several, the one with the highest precedence comes first.
+        "                for øbit, økey_of in (økeys[øalone[øfound]],) if øfound in øalone else økeys:",
+        "                    if øfound & øbit:",
+        "                        økey = økey_of(øvalues)",
+        # Found is not enough: what is no `str` may be equal to one.
+        f"                        if økey in ørules and ({_typed(arguments)} or øare_texts(økey)):",
+        "                            return ørules[økey]",
+        "        except TypeError:",
+        f"            return øsafely(ørules, økeys, ønumbers, ødefault, {values})",
+        "        return ødefault",
+        "    return resolve",
+    ]
+    return execute("\n".join(source), _NAMES)
+
+
+def _typed(arguments: list[str]) -> str:
+    return " and ".join([f"type({one}) is str" for one in arguments])
 
 
 @lru_cache(maxsize=256)
@@ -130,26 +132,13 @@ def _numbers(count: int) -> tuple[int, ...]:
 
 @lru_cache(maxsize=4_096)
 def _key_of(number: int, width: int, positions: Positions) -> KeyOf:
-    """Return a tier's bit, and what takes its key out of the values and the numbers after them.
-
-    All settings share it.
-    """
+    """Return a tier's bit, and what takes its key out of the values and the numbers after them."""
     # Without positions it is never asked: it would make no tuple.
     return 1 << number, itemgetter(width + number, *positions)
 
 
 def _are_texts(key: tuple[Any, ...]) -> bool:
-    return all(map(is_text, key[1:]))
-
-
-def is_text(value: object) -> bool:
-    """Tell whether a feature value is one that a rule's condition may match."""
-    return isinstance(value, str)
-
-
-def texts_of(values: Sequence[Any]) -> list[str | None]:
-    """Return feature values as plain `str`, which can be hashed; `None` for what matches nothing."""
-    return [str.__str__(value) if isinstance(value, str) else None for value in values]
+    return all(isinstance(value, str) for value in key[1:])
 
 
 def _resolve_safely(

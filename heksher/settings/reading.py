@@ -1,6 +1,6 @@
 """Make a setting's `get`: the reader, half of the one hot path (`resolving` is the other).
 
-A reader is made once for each setting and never replaced, from a factory generated once for each
+A reader is made once for each setting and never replaced, by a function generated once for each
 tuple of features, as `dataclasses` generates its methods. It takes one published state, the view
 pinned for this task or else the registry's, and hands the feature values by position to what that
 state holds for the setting; where nothing depends on them, the state holds the value itself. A
@@ -8,33 +8,27 @@ task's view is asked for only once there has been one in this process: in a task
 variables of its own, asking costs half as much as the floor of it all, a call with as many
 keywords. For the features `environment` and `user`::
 
-    def ømake(øview, øregistry, øunexpected):
-        økeywords = None
-        def øof(øsetting, øindex):
-            nonlocal økeywords
-            def øget(*, environment=øABSENT, user=øABSENT):
-                østate = øregistry.state
-                if øregistry.viewed:
-                    østate = øview() or østate
-                try:
-                    if environment is øABSENT or user is øABSENT:
-                        øresolve = østate[øindex + 1] or øsetting._fill_in(østate)
-                    else:
-                        øresolve = østate[øindex]
-                        if øresolve is None:
-                            return østate[øindex + 2]
-                except IndexError:
-                    øresolve = øsetting._read_late(environment, user)
-                return øresolve(environment, user)
-            økeywords = øget.__kwdefaults__ = økeywords or øget.__kwdefaults__
-            return øget
-        return øof
+    def ømake(ødeclaration, øplace, øname):
+        def øget(*, environment=øABSENT, user=øABSENT):
+            østate = øregistry.state
+            if øregistry.viewed:
+                østate = øregistry.look() or østate
+            try:
+                if environment is øABSENT or user is øABSENT:
+                    øresolve = østate[øplace + 1] or øfill(østate, ødeclaration)
+                else:
+                    øresolve = østate[øplace]
+                    if øresolve is None:
+                        return østate[øplace + 2]
+            except IndexError:
+                øresolve = øaside(ødeclaration)
+            return øresolve(environment, user)
+        return øget
 
-What is the same for all settings of a registry with these features is there once; a setting adds a
-function and two variables, for the collector walks through all there is. Whoever keeps only the
-function keeps the setting declared and updated. All names but the parameters start with `ø`, which
-no context feature can, so that a feature may be called `self`, `k` or whatever. What is no
-parameter name, such as `class`, is taken from `**øothers`.
+Nothing of the program's runs where an `IndexError` is taken for a state that is too short. Whoever
+keeps only the function keeps the setting declared and updated. All names but the parameters start
+with `ø`, which no context feature can, so that a feature may be called `self`, `k` or whatever. What
+is no parameter name, such as `class`, is taken from `**øothers`.
 """
 
 from __future__ import annotations
@@ -47,44 +41,38 @@ from typing import TYPE_CHECKING, Any
 from heksher.settings.context import ABSENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+    from types import CodeType
 
 
 @lru_cache(maxsize=1024)
-def reader_factory(features: tuple[str, ...]) -> Callable[..., Callable[..., Any]]:
-    """Return what makes what makes a `get` with these features, from the source above."""
-    factory: Callable[..., Callable[..., Any]] = execute(reader_source(features))
-    return factory
+def reader_code(features: tuple[str, ...]) -> CodeType:
+    """Return the compiled source of what makes a reader with these features."""
+    return compile(reader_source(features), "<heksher>", "exec")
 
 
 def reader_source(features: tuple[str, ...]) -> str:
-    """Return the source of a reader's factory; the module's docstring shows one."""
+    """Return the source of what makes a reader; the module's docstring shows one."""
     signature, other_lines, variables = parameters_of(features)
-    arguments = ", ".join(variables)
     return "\n".join(
         [
-            "def ømake(øview, øregistry, øunexpected):",
-            "    økeywords = None",
-            "    def øof(øsetting, øindex):",
-            "        nonlocal økeywords",
-            f"        def øget({signature}):",
-            *(f"            {line}" for line in other_lines),
-            "            østate = øregistry.state",
-            "            if øregistry.viewed:",
-            "                østate = øview() or østate",
-            "            try:",
-            f"                if {' or '.join(f'{variable} is øABSENT' for variable in variables)}:",
-            "                    øresolve = østate[øindex + 1] or øsetting._fill_in(østate)",
-            "                else:",
-            "                    øresolve = østate[øindex]",
-            "                    if øresolve is None:",
-            "                        return østate[øindex + 2]",
-            "            except IndexError:",
-            f"                øresolve = øsetting._read_late({arguments})",
-            f"            return øresolve({arguments})",
-            "        økeywords = øget.__kwdefaults__ = økeywords or øget.__kwdefaults__",
-            "        return øget",
-            "    return øof",
+            "def ømake(ødeclaration, øplace, øname):",
+            f"    def øget({signature}):",
+            *(f"        {line}" for line in other_lines),
+            "        østate = øregistry.state",
+            "        if øregistry.viewed:",
+            "            østate = øregistry.look() or østate",
+            "        try:",
+            f"            if {' or '.join(f'{variable} is øABSENT' for variable in variables)}:",
+            "                øresolve = østate[øplace + 1] or øfill(østate, ødeclaration)",
+            "            else:",
+            "                øresolve = østate[øplace]",
+            "                if øresolve is None:",
+            "                    return østate[øplace + 2]",
+            "        except IndexError:",
+            "            øresolve = øaside(ødeclaration)",
+            f"        return øresolve({', '.join(variables)})",
+            "    return øget",
         ]
     )
 
@@ -114,20 +102,19 @@ def _other_lines(others: dict[str, str]) -> list[str]:
     if not others:
         return []
     lines = [f"{variable} = øothers.pop({name!r}, øABSENT)" for variable, name in others.items()]
-    return [*lines, "if øothers:", "    raise øunexpected(øget, øothers)"]
+    return [*lines, "if øothers:", "    raise øunexpected(øname, øothers)"]
 
 
 def _is_parameter(name: str) -> bool:
     return name.isidentifier() and not iskeyword(name) and name != "__debug__"
 
 
-def unexpected_argument(function: Callable[..., Any], others: dict[str, Any]) -> TypeError:
-    """Return Python's own error for a keyword argument that *function* does not have."""
-    name = next(iter(others))
-    return TypeError(f"{function.__qualname__}() got an unexpected keyword argument {name!r}")
+def unexpected_argument(function: str, others: dict[str, Any]) -> TypeError:
+    """Return Python's own error for a keyword argument that a function of that name lacks."""
+    return TypeError(f"{function}() got an unexpected keyword argument {next(iter(others))!r}")
 
 
-def execute(source: str, names: Mapping[str, Any] = MappingProxyType({})) -> Any:
+def execute(source: str | CodeType, names: Mapping[str, Any] = MappingProxyType({})) -> Any:
     """Return the factory `ømake` that *source* defines; it may use *names* and `øABSENT`.
 
     The source holds nothing from outside but the names of context features.

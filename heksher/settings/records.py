@@ -6,25 +6,14 @@ one by one, without the constraints of their annotations; pydantic then validate
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import MISSING, dataclass, fields
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Final,
-    NotRequired,
-    Required,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import TYPE_CHECKING, Any
 
-from pydantic import AliasChoices, AliasPath, BaseModel, ValidationError
-from pydantic.fields import FieldInfo
-from typing_extensions import ReadOnly, override
+from pydantic import ValidationError
+from typing_extensions import override
 
 from heksher.settings.frozen import freeze
 from heksher.settings.leaves import adapter_of, pydantic_schema, refusals, validated
+from heksher.settings.record_fields import config_of
 from heksher.settings.type_schemas import constrain
 from heksher.settings.type_strings import MappingType
 from heksher.settings.values import (
@@ -35,6 +24,7 @@ from heksher.settings.values import (
     key_step,
     kind_of,
     salvage,
+    with_article,
 )
 
 if TYPE_CHECKING:
@@ -42,21 +32,9 @@ if TYPE_CHECKING:
 
     from pydantic import TypeAdapter
 
+    from heksher.settings.record_fields import RecordField
     from heksher.settings.type_schemas import Schema
     from heksher.settings.values import Json
-
-
-_INITVAR: Final = dataclasses._FIELD_INITVAR  # type: ignore[attr-defined]  # no public name
-
-
-@dataclass(frozen=True, slots=True)
-class RecordField:
-    """One field of a record: its key in the JSON, its name and annotation in Python."""
-
-    key: str
-    name: str
-    annotation: Any
-    required: bool
 
 
 class RecordDecoder(Decoder):
@@ -81,7 +59,9 @@ class RecordDecoder(Decoder):
     def __init__(
         self, record: Any, record_fields: Sequence[RecordField], decoders: Mapping[str, Decoder]
     ) -> None:
-        super().__init__(MappingType(_one_type(record, decoders)), f"a {record.__name__}")
+        super().__init__(
+            MappingType(_one_type(record, decoders)), with_article(record.__name__), in_parts=True
+        )
         self._record = record
         self._fields = {field.key: field for field in record_fields}
         self._key_of = {field.name: field.key for field in record_fields}
@@ -91,16 +71,11 @@ class RecordDecoder(Decoder):
                     f"field {name} of {record.__name__} is read by the key {key}, which is the name of"
                     " another field: use another alias"
                 )
-        config = _config(record)
+        config = config_of(record)
         self._reads_names = bool(config.get("validate_by_name") or config.get("populate_by_name"))
         self._forbids = config.get("extra") == "forbid"
         self._decoders = decoders
         self._adapter: TypeAdapter[Any] = adapter_of(record)
-
-    @property
-    @override
-    def in_parts(self) -> bool:
-        return True
 
     @override
     def decode(self, raw: Json, coercions: list[Coercion]) -> Any:
@@ -223,154 +198,3 @@ def _one_type(record: Any, decoders: Mapping[str, Decoder]) -> Any:
             " has one: declare one setting for each field"
         )
     return next(iter(decoders.values())).type
-
-
-def model_fields(model: type[BaseModel], names: Mapping[str, Any]) -> list[RecordField]:
-    """Return the fields of a pydantic model; *names* may stand in its forward references.
-
-    Raises:
-        Rejected: It is not frozen, keeps unknown keys, or a field is read by more than one key.
-    """
-    config = model.model_config
-    if not config.get("frozen"):
-        raise Rejected(
-            f"{model.__name__} is not frozen, so a reader could change the setting for all others:"
-            " give it model_config = ConfigDict(frozen=True)"
-        )
-    _check_keys(config, model)
-    if config.get("extra") == "allow":
-        raise Rejected(f'{model.__name__} has extra="allow": use "ignore" or "forbid"')
-    if not model.__pydantic_complete__:
-        _complete(model, names)
-    return [
-        RecordField(_key(name, field), name, field.annotation, field.is_required())
-        for name, field in model.model_fields.items()
-    ]
-
-
-def _complete(model: type[BaseModel], names: Mapping[str, Any]) -> None:
-    try:
-        model.model_rebuild(_types_namespace=names)
-    except NameError as error:
-        raise _undefined(model, error) from None
-
-
-def _hints(cls: Any) -> dict[str, Any]:
-    try:
-        return get_type_hints(cls, include_extras=True)
-    except NameError as error:
-        raise _undefined(cls, error) from None
-
-
-def _undefined(cls: Any, error: NameError) -> Rejected:
-    return Rejected(
-        f"the type of a field of {cls.__name__} is not defined"
-        f" ({str(error).partition(chr(10))[0]}): define it above, at the top level of the module"
-    )
-
-
-def dataclass_fields(cls: Any) -> list[RecordField]:
-    """Return the fields of a standard or pydantic dataclass.
-
-    Raises:
-        Rejected: It is not frozen, keeps unknown keys, or has a field that its constructor lacks.
-    """
-    config = _config(cls)
-    if not (cls.__dataclass_params__.frozen or config.get("frozen")):
-        raise Rejected(
-            f"{cls.__name__} is not frozen, so a reader could change the setting for all others:"
-            " write @dataclass(frozen=True)"
-        )
-    if config.get("extra") == "allow":
-        raise Rejected(f'{cls.__name__} has extra="allow": use "ignore" or "forbid"')
-    try:
-        object.__new__(cls)
-    except TypeError:
-        raise Rejected(
-            f"{cls.__name__} is abstract, or inherits from a class that is more than its fields, such"
-            " as Exception: write a dataclass without that"
-        ) from None
-    if any(field._field_type is _INITVAR for field in cls.__dataclass_fields__.values()):
-        raise Rejected(f"{cls.__name__} has an InitVar, which is not there to be written: leave it")
-    _check_keys(config, cls)
-    hints = _hints(cls)
-    pydantic_fields: Mapping[str, FieldInfo] = getattr(cls, "__pydantic_fields__", {})
-    record_fields = []
-    for field in fields(cls):
-        if not field.init:
-            raise Rejected(f"field {field.name} of {cls.__name__} has init=False")
-        info = pydantic_fields.get(field.name)
-        if info is None:
-            _check_no_alias(cls, field.name, hints[field.name], field.default)
-        key = _key(field.name, info) if info else field.name
-        required = info.is_required() if info else field.default is MISSING is field.default_factory
-        record_fields.append(RecordField(key, field.name, hints[field.name], required))
-    return record_fields
-
-
-def typed_dict_fields(cls: Any) -> list[RecordField]:
-    """Return the keys of a TypedDict.
-
-    Raises:
-        Rejected: It keeps unknown keys.
-    """
-    config = _config(cls)
-    if config.get("extra") == "allow":
-        raise Rejected(f'{cls.__name__} has extra="allow": use "ignore" or "forbid"')
-    _check_keys(config, cls)
-    hints = _hints(cls)
-    for key, hint in hints.items():
-        _check_no_alias(cls, key, hint, None)
-    return [
-        RecordField(key, key, *_unqualified(hint, required=key in cls.__required_keys__))
-        for key, hint in hints.items()
-    ]
-
-
-def _unqualified(hint: Any, *, required: bool) -> tuple[Any, bool]:
-    """Return what a key's annotation says without its qualifiers, and whether it is required.
-
-    Under `from __future__ import annotations`, the class itself knows nothing of the qualifiers.
-    """
-    while (qualifier := get_origin(hint)) in (Required, NotRequired, ReadOnly):
-        required = required if qualifier is ReadOnly else qualifier is Required
-        (hint,) = get_args(hint)
-    return hint, required
-
-
-def _config(record: Any) -> Mapping[str, Any]:
-    attribute = "model_config" if issubclass(record, BaseModel) else "__pydantic_config__"
-    config: Mapping[str, Any] = getattr(record, attribute, {})
-    return config
-
-
-def _check_keys(config: Mapping[str, Any], record: Any) -> None:
-    """Refuse a configuration under which fields are read by other keys than by their aliases."""
-    if config.get("validate_by_alias") is False:
-        raise Rejected(f"{record.__name__} has validate_by_alias=False: leave the aliases out")
-    if config.get("use_enum_values"):
-        raise Rejected(
-            f"{record.__name__} has use_enum_values=True: annotate the values themselves"
-        )
-    if config.get("alias_generator") and not issubclass(record, BaseModel):
-        raise Rejected(f"{record.__name__} has an alias_generator: only models may have one")
-
-
-def _check_no_alias(record: Any, name: str, hint: Any, default: Any) -> None:
-    """Refuse an alias that only pydantic would see: not the decoder, nor the class itself."""
-    while get_origin(hint) in (Required, NotRequired, ReadOnly):
-        (hint,) = get_args(hint)
-    found = [*getattr(hint, "__metadata__", ()), default]
-    if any(isinstance(one, FieldInfo) and one.validation_alias is not None for one in found):
-        raise Rejected(
-            f"field {name} of {record.__name__} has an alias: use a frozen model for that"
-        )
-
-
-def _key(name: str, field: FieldInfo) -> str:
-    validation, serialization = field.validation_alias, field.serialization_alias
-    if isinstance(validation, (AliasPath, AliasChoices)) or (
-        validation is not None and serialization is not None and validation != serialization
-    ):
-        raise Rejected(f"field {name} is read and written by different keys: use Field(alias=...)")
-    return validation or name

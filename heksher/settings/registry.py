@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-import gc
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
+from dataclasses import replace
 from itertools import count
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Generic, Protocol
+from typing import Any, Protocol
 from weakref import ref
 
-from typing_extensions import TypeVar
-
 from heksher.exceptions import ClientStateError, InvalidSetting, UnknownSetting, UsageError
-from heksher.settings.declared import DeclaredSetting
+from heksher.settings.context import DefaultSource, Scope
+from heksher.settings.declaration import Declaration
+from heksher.settings.places import Places, Reference
+from heksher.settings.rules import RuleSet
 from heksher.settings.state import (
-    PLACES,
+    ASIDE,
     Alarm,
     Overlay,
-    RecordedState,
     Snapshot,
     State,
     StateContent,
     View,
     make_state,
     next_state,
+    settled,
     state_of,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from heksher.settings.context import DefaultSource
-    from heksher.settings.rules import RuleSet
-
-S = TypeVar("S", bound=DeclaredSetting, default=Any)
 
 
 class MainClient(Protocol):
@@ -47,7 +41,7 @@ class MainClient(Protocol):
         """A setting's published values are no longer what it wants: query it afresh."""
 
 
-class Registry(Generic[S]):
+class Registry:
     """The settings of a process, held weakly, and their published state.
 
     What nobody can read any more is neither declared nor queried. Readers take no lock; all that
@@ -58,22 +52,29 @@ class Registry(Generic[S]):
         view: What the current task or thread reads instead, if anything: a pinned state, or
             overrides on top of one.
         readers: What makes the settings' `get`, by their features; see `reading`.
-        viewed: Whether any task or thread ever had a view; until then readers need not ask.
+        look: What readers ask for the view.
+        observers: Who is told of reads.
+        viewed: Whether any task or thread ever had a view, or reads are observed; until then
+            readers need not ask.
         revision: Another number whenever a setting was declared, died, or became outdated.
     """
 
     __slots__ = (
         "__weakref__",
+        "_died",
+        "_has_views",
+        "_indexes",
         "_later",
         "_lock",
         "_main",
         "_names",
-        "_note",
-        "_noticed",
+        "_observers",
+        "_places",
         "_revisions",
         "_settings",
         "_shown_revision",
-        "_size",
+        "look",
+        "observers",
         "readers",
         "revision",
         "state",
@@ -83,82 +84,96 @@ class Registry(Generic[S]):
 
     def __init__(self) -> None:
         self.view: ContextVar[View | None] = ContextVar("heksher.view", default=None)
+        self.look: Callable[[], Any] = self.view.get
+        self.observers: tuple[Callable[[Any], object], ...] = ()
         self.readers: dict[tuple[str, ...], Callable[..., Any]] = {}
         self.viewed = False
         self._lock = RLock()
-        self._names: dict[str, ref[S]] = {}
-        self._settings: dict[int, ref[S]] = {}
+        self._names: dict[str, Reference] = {}
+        self._settings: dict[int, Reference] = {}
+        self._places = Places()
         self._later: list[Callable[[], None]] = []
-        self._size = PLACES
         self._main: ref[MainClient] | None = None
-        self._note: Callable[[State, int], object] | None = None
-        # Numbers are taken from it at once, whatever threads do; adding one to a number is not.
+        self._observers: dict[object, Callable[[Any], object]] = {}
+        self._has_views = False
+        # Numbers are taken from them at once, whatever threads do; adding one to a number is not.
+        self._indexes = count(1)
         self._revisions = count(1)
         self.revision = self._shown_revision = 0
         # Kept, so that thousands of settings' weak references share it.
-        self._noticed = self._revise
-        self.state: State | Alarm = make_state(StateContent(Snapshot(), {}), {}, self._size)
+        self._died = self._forget
+        self.state: State | Alarm = make_state(StateContent(Snapshot(), {}), ())
 
-    def declare(self, setting: S) -> None:
-        """Take *setting* in, and give it the index that it has in every state from now on.
+    def declare(self, draft: Declaration, install: Callable[[Declaration], object]) -> None:
+        """Take a setting in.
+
+        Args:
+            draft: Its declaration, so far without an index and a place in states.
+            install: Called with the declaration, before anybody can find it.
 
         Raises:
-            InvalidSetting: Another living setting has the name, and was not declared at the same
-                line of the same file.
+            InvalidSetting: Another living setting has the name, and was not declared by an earlier
+                execution of the same code.
         """
         with self._lock:
-            self._check_name(setting)
-            # Before anybody can find the setting, such as a client in another thread.
-            setting.index = index = self._size
-            self._size += PLACES
-            self._names[setting.name] = self._settings[index] = ref(setting, self._noticed)
+            self._check_name(draft)
+            place = self._places.find(state_of(self.state), draft.default_value)
+            declaration = replace(draft, index=next(self._indexes), place=place)
+            install(declaration)
+            reference = self._places.occupy(declaration, self._died)
+            self._settings[declaration.index] = self._names[declaration.name] = reference
             self._revise()
-            state_of(self.state).extend([None, None, setting.default_value])
             main = self.main
         if main is not None:
             main.setting_declared()
 
-    def _revise(self, _died: object = None) -> None:
-        # Also called by the collector, anywhere: it must not take the lock.
+    def _forget(self, reference: Reference) -> None:
+        # Called where the last use of a setting ends, in any thread: it must not take the lock.
+        self._places.free(reference)
+        self._revise()
+
+    def _revise(self) -> None:
         self.revision = next(self._revisions)
 
-    def _check_name(self, setting: S) -> None:
-        other = self._living(setting.name)
-        if other is None or other.location == setting.location:
+    def _check_name(self, draft: Declaration) -> None:
+        other = self._living(draft.name)
+        if other is None or other.location.may_be_replaced_by(draft.location):
             return
-        del other
-        # What was dropped may only wait for the collector, since a setting and its get know
-        # each other.
-        gc.collect()
-        other = self._living(setting.name)
-        if other is not None:
-            raise InvalidSetting(
-                f"setting {setting.name!r} is declared twice, at {other.location} and at"
-                f" {setting.location}: give one of them another name, or import the other"
-            )
+        first, second = str(other.location), str(draft.location)
+        where = f"at {first} and at {second}" if first != second else f"by one line, {first}"
+        raise InvalidSetting(
+            f"setting {draft.name!r} is declared twice, {where}: give one of them another name, or"
+            " declare it once and use that"
+        )
 
-    def _living(self, name: str) -> S | None:
+    def _living(self, name: str) -> Declaration | None:
         reference = self._names.get(name)
         return None if reference is None else reference()
 
-    def find(self, name: str) -> S:
+    def find(self, name: str) -> Declaration:
         """Return the living setting declared under *name*.
 
         Raises:
             UnknownSetting: There is none.
         """
-        setting = self._living(name)
-        if setting is None:
+        declaration = self._living(name)
+        if declaration is None:
             raise UnknownSetting(
                 f"no living setting is called {name!r}: import the module that declares it"
             )
-        return setting
+        return declaration
+
+    def setting_of(self, declaration: Declaration) -> Any:
+        """Return the one `Setting` of *declaration*, made anew if only its `get` is in use."""
+        attached = declaration.attached
+        with self._lock:
+            return attached.setting() or attached.kind._of(declaration)
 
     def declare_later(self, declare: Callable[[], None]) -> None:
         """Call *declare*, which declares what could not be yet, before the settings are listed."""
         self._later.append(declare)
 
-    def declared(self) -> list[S]:
+    def declared(self) -> list[Declaration]:
         """Return the living settings to declare, one for each name, in order of declaration.
 
         Raises:
@@ -189,10 +204,10 @@ class Registry(Generic[S]):
         if errors:
             raise errors[0]
 
-    def readable(self) -> dict[int, S]:
+    def readable(self) -> dict[int, Declaration]:
         """Return all living settings by index: also those that a reload has replaced."""
         with self._lock:
-            # A copy: the collector may run, and settings die, while this walks through them.
+            # A copy: settings may die while this walks through them.
             found = {index: reference() for index, reference in self._settings.copy().items()}
             for index in [index for index, setting in found.items() if setting is None]:
                 del self._settings[index]
@@ -216,14 +231,17 @@ class Registry(Generic[S]):
                 self._show(next_state(state_of(self.state), published, replaced))
 
     def _replaced(self, former: Snapshot, snapshot: Snapshot) -> dict[int, RuleSet[Any]] | None:
-        """Return the rule sets of *snapshot* that *former* lacks; `None` if more is different."""
+        """Return the rule sets that *former* lacks, by place; `None` if more is different."""
         before, now = former.rule_sets, snapshot.rule_sets
         if self._shown_revision != self.revision:
             return None
         if before is now:
             return {}
         replaced = {index: one for index, one in now.items() if before.get(index) is not one}
-        return replaced if before.keys() <= now.keys() else None
+        if not before.keys() <= now.keys():
+            return None
+        settings = self._settings
+        return {settings[index].place: one for index, one in replaced.items() if index in settings}
 
     def republish(self, change: Callable[[Snapshot], Snapshot]) -> None:
         """Make what *change* returns for the published snapshot what is read from now on."""
@@ -246,28 +264,35 @@ class Registry(Generic[S]):
 
     def _assign(self, content: StateContent) -> None:
         revision = self.revision
-        self._show(make_state(content, self.readable(), self._size))
+        self._show(make_state(content, self.readable().values()))
         self._shown_revision = revision
 
     def _show(self, state: State) -> None:
-        self.state = state if self._note is None else RecordedState(state, self._note)
+        self._places.follow(state_of(self.state), state)
+        self.state = state
 
-    @contextmanager
-    def recorded(self, note: Callable[[State, int], object]) -> Iterator[None]:
-        """Call *note* with the state and the setting's index at each read, until the block ends.
-
-        Reads are slower meanwhile, in all threads; for test runs.
-        """
-        self._record(note)
-        try:
-            yield
-        finally:
-            self._record(None)
-
-    def _record(self, note: Callable[[State, int], object] | None) -> None:
+    def observe(self, observer: Callable[[Any], object]) -> Callable[[], None]:
+        """Have *observer* told of reads; return a function that ends that. See `observing`."""
+        ticket = object()
         with self._lock:
-            self._note = note
-            self._assign(self.state[0])
+            self._observers[ticket] = observer
+            self._look_again()
+        return lambda: self._unobserve(ticket)
+
+    def _unobserve(self, ticket: object) -> None:
+        with self._lock:
+            self._observers.pop(ticket, None)
+            self._look_again()
+
+    def _look_again(self) -> None:
+        """Have readers find what there is to find now, and ask for it only if there is any."""
+        self.observers = tuple(self._observers.values())
+        if self.observers:
+            self.look = lambda: ASIDE
+            self.viewed = True
+        else:
+            self.look = self.view.get
+            self.viewed = self._has_views
 
     @property
     def main(self) -> MainClient | None:
@@ -293,46 +318,41 @@ class Registry(Generic[S]):
             if self.main is client:
                 self._main = None
 
-    def outdated(self, setting: S) -> None:
+    def outdated(self, setting: Declaration) -> None:
         """Ask the main client, if any, to query *setting* afresh."""
         self._revise()
         main = self.main
         if main is not None:
             main.setting_outdated(setting)
 
-    @contextmanager
-    def pinned(self) -> Iterator[None]:
+    def pinned(self) -> Scope:
         """Read everything from one state until the block ends; see `heksher.pinned`."""
-        view, state = self.view.get(), self._published()
-        if isinstance(view, Overlay):
-            base = view.state
-            view = Overlay(lambda: base, view.values)
-        with self._viewing(view or state):
-            yield
+        return Scope(self.view, lambda: self._viewed(self.pinned_view()))
 
-    @contextmanager
-    def overridden(self, index: int, value: Any) -> Iterator[None]:
-        """Read *value* from the setting with *index* until the block ends, in this task only."""
+    def overridden(self, setting: Declaration, value: Any) -> Scope:
+        """Read *value* from *setting* until the block ends, in this task only."""
+        return Scope(self.view, lambda: self._viewed(self._override(setting, value)))
+
+    def pinned_view(self) -> View:
+        """Return what the current task or thread reads, as it is now."""
+        view, state = self.view.get(), self._published()
+        return state if view is None else settled(view)
+
+    def _override(self, setting: Declaration, value: Any) -> View:
         view = self.view.get()
         if isinstance(view, Overlay):
-            over = Overlay(lambda: view.state, {**view.values, index: value})
-        elif view is not None:
-            base = state_of(view)
-            over = Overlay(lambda: base, {index: value})
-        else:
-            over = Overlay(self._published, {index: value})
-        with self._viewing(over):
-            yield
+            return Overlay(lambda: view.state, (*view.overridden, (setting, value)))
+        if view is None:
+            return Overlay(self._published, [(setting, value)])
+        base = state_of(view)
+        return Overlay(lambda: base, [(setting, value)])
 
-    @contextmanager
-    def _viewing(self, view: View) -> Iterator[None]:
-        # Stays so: a task that was started inside keeps the view for as long as it lives.
-        self.viewed = True
-        token = self.view.set(view)
-        try:
-            yield
-        finally:
-            self.view.reset(token)
+    def _viewed(self, view: View) -> View:
+        if not self._has_views:
+            with self._lock:
+                # Stays so: a task that was started inside keeps the view for as long as it lives.
+                self._has_views = self.viewed = True
+        return view
 
     def _published(self) -> State:
         """Return the published state, after setting off the alarm that may lie over it."""
@@ -365,14 +385,10 @@ DEFAULT: Registry = Registry()
 """The registry of all settings and clients that are not told another."""
 
 
-def pinned() -> Any:
+def pinned() -> AbstractContextManager[None]:
     """Read all settings from one published state until the `with` block ends.
 
-    Tasks that are started inside inherit it; others go on to see each update.
+    Tasks that are started inside inherit it; others go on to see each update. A block that is left
+    in another context than it was entered in changes nothing there.
     """
     return DEFAULT.pinned()
-
-
-def find(name: str) -> Any:
-    """Return the living setting of that name in the registry of the process; for unpickling."""
-    return DEFAULT.find(name)

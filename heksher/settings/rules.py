@@ -1,9 +1,6 @@
 """Rules: what one says, and all rules of a setting compiled for look-ups.
 
-Of the rules whose conditions all hold, the one with a condition on the latest context feature
-wins, in the service's order of features; the next latest breaks ties. That is one integer: a bit
-for each feature, later features higher. Rules with conditions on the same features have the same
-integer and form one tier, a dict of values; tiers are looked through from the highest integer.
+Of the rules whose conditions all hold, the one in the tier with the highest precedence applies.
 """
 
 from __future__ import annotations
@@ -16,20 +13,17 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 from heksher.settings.comparing import identical
-from heksher.settings.packing import pack, packed_resolver, unpack
-from heksher.settings.resolving import (
-    filler_around,
-    generated_filler,
-    generated_resolver,
-    tables_of,
-)
+from heksher.settings.packing import is_worth_packing, pack, packed_resolver, unpack
+from heksher.settings.resolving import filler_of, resolver_of, texts_of
+from heksher.settings.tiers import Tier, in_precedence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from heksher.settings.context import DefaultSource
-    from heksher.settings.packing import Packed, Positions
-    from heksher.settings.resolving import Resolver
+    from heksher.settings.look_up_source import Positions
+    from heksher.settings.packing import Packed
+    from heksher.settings.resolving import Resolver, Table
     from heksher.settings.values import Coercion
 
 T = TypeVar("T")
@@ -48,7 +42,7 @@ class Origin(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ServiceRule:
     """A rule as the service sent it; what validators and `on_coerce` are given.
 
     Attributes:
@@ -89,48 +83,11 @@ class CompiledRule(NamedTuple):
     value: Any
 
 
-class Tier(Generic[T]):
-    """All rules with conditions on the same features.
-
-    Attributes:
-        positions: The features' positions among the setting's configurable features, ascending.
-        values: The rules' values by feature value; by a tuple of them where there is not one.
-        rule_ids: The rules' ids, in the order of `values`.
-    """
-
-    __slots__ = ("positions", "rule_ids", "values")
-
-    def __init__(
-        self, positions: Positions, values: dict[Any, T] | None = None, rule_ids: Iterable[int] = ()
-    ) -> None:
-        self.positions = positions
-        self.values: dict[Any, T] = {} if values is None else values
-        self.rule_ids = list(rule_ids)
-
-    def key(self, values: Sequence[Any]) -> Any:
-        """Return the key under which a rule for these feature values stands."""
-        if len(self.positions) == 1:
-            return values[self.positions[0]]
-        return tuple([values[position] for position in self.positions])
-
-    def rule_id(self, key: Any) -> int:
-        """Return the id of the rule that stands under *key*."""
-        return self.rule_ids[list(self.values).index(key)]
-
-    def replace(self, key: Any, value: T, rule_id: int) -> None:
-        """Put another rule with the same conditions in a rule's place."""
-        self.rule_ids[list(self.values).index(key)] = rule_id
-        self.values[key] = value
-
-
 _NO_COERCIONS: Final[Mapping[int | None, tuple[Coercion, ...]]] = {}
 
 
 class RuleSet(Generic[T]):
     """A setting's rules and default, compiled; it never changes.
-
-    It consists of few objects, for there are thousands and the collector walks through all: the
-    rules are in the dicts that the resolver holds, or in one dict, and their ids are bytes.
 
     Attributes:
         features: The setting's configurable features, as declared.
@@ -148,6 +105,7 @@ class RuleSet(Generic[T]):
         "_ids",
         "_packed",
         "_resolver",
+        "_tables",
         "coercions",
         "default",
         "default_origin",
@@ -176,19 +134,24 @@ class RuleSet(Generic[T]):
         self.foreign = foreign
         self.shape: tuple[Positions, ...] = ()
         self._ids = b""
+        # The rules: packed, or the dict of each tier.
         self._packed: Packed | None = None
+        self._tables: tuple[Table, ...] = ()
         self._resolver: Resolver | None = None
         if tiers:
             self._hold(tiers)
 
     def _hold(self, tiers: Sequence[Tier[T]]) -> None:
-        width, look_ups = len(self.features), [(tier.positions, tier.values) for tier in tiers]
+        width, tables = len(self.features), tuple([tier.values for tier in tiers])
         self.shape = _shared(tuple([tier.positions for tier in tiers]))
+        # As bytes: a number would be an object for each rule.
         self._ids = array("q", [one for tier in tiers for one in tier.rule_ids]).tobytes()
-        self._resolver = generated_resolver(width, look_ups, self.default)
-        if self._resolver is None:
-            self._packed = pack(look_ups)
+        if is_worth_packing(tables):
+            self._packed = pack(self.shape, tables)
             self._resolver = packed_resolver(width, self.shape, self._packed, self.default)
+        else:
+            self._tables = tables
+            self._resolver = resolver_of(width, self.shape, tables, self.default)
 
     @property
     def resolve(self) -> Resolver:
@@ -201,22 +164,13 @@ class RuleSet(Generic[T]):
     def filler(
         self, *, sources: Sequence[DefaultSource], missing: Callable[[str], Exception]
     ) -> Resolver:
-        """Return what resolves after filling in what was not given; see `generated_filler`."""
-        filler = None
-        if self._packed is None:
-            look_ups = list(zip(self.shape, self._tables(), strict=True))
-            filler = generated_filler(
-                self.features, look_ups, self.default, sources=sources, missing=missing
-            )
-        return filler or filler_around(
-            self.resolve, self.features, sources=sources, missing=missing
-        )
+        """Return what resolves after filling in what was not given; see `filler_of`."""
+        in_tables = (self.shape, self._tables, self.default) if self._packed is None else None
+        return filler_of(self.features, sources, missing, self.resolve, in_tables)
 
-    def _tables(self) -> tuple[dict[Any, T], ...]:
+    def _all_tables(self) -> tuple[Table, ...]:
         """Return the rules of each tier by feature value."""
-        if self._packed is not None:
-            return unpack(self._packed, self.shape)
-        return () if self._resolver is None else tables_of(self._resolver, len(self.shape))
+        return self._tables if self._packed is None else unpack(self._packed, self.shape)
 
     @property
     def tiers(self) -> tuple[Tier[T], ...]:
@@ -225,7 +179,7 @@ class RuleSet(Generic[T]):
         return tuple(
             [
                 Tier(positions, values, islice(rule_ids, len(values)))
-                for positions, values in zip(self.shape, self._tables(), strict=True)
+                for positions, values in zip(self.shape, self._all_tables(), strict=True)
             ]
         )
 
@@ -237,12 +191,7 @@ class RuleSet(Generic[T]):
 
     def matching(self, values: Sequence[Any]) -> list[CompiledRule]:
         """Return the rules that match feature values by position; the first one applies."""
-        texts = [value if isinstance(value, str) else None for value in values]
-        try:
-            hash(tuple(texts))
-        except TypeError:
-            # As resolvers do for a subclass of str that cannot be hashed.
-            texts = [None if text is None else str.__str__(text) for text in texts]
+        texts = texts_of(values)
         matches = []
         for tier in self.tiers:
             key = tier.key(texts)
@@ -278,47 +227,18 @@ class RuleSet(Generic[T]):
             return False
         if self._packed is not None and other._packed is not None:
             return identical(self._packed, other._packed)
-        return all(map(identical, self._tables(), other._tables()))
+        return all(map(identical, self._all_tables(), other._all_tables()))
 
     def lists_as(self, other: RuleSet[T]) -> bool:
         """Tell whether both have rules of the same ids and conditions in the same order."""
         return (
             self.shape == other.shape
             and self._ids == other._ids
-            and all(map(_same_keys, self._tables(), other._tables()))
+            and list(map(list, self._all_tables())) == list(map(list, other._all_tables()))
         )
-
-
-def _same_keys(one: dict[Any, Any], other: dict[Any, Any]) -> bool:
-    return list(one) == list(other)
 
 
 @lru_cache(maxsize=4_096)
 def _shared(shape: tuple[Positions, ...]) -> tuple[Positions, ...]:
     """Return the one tuple of this shape that all rule sets keep."""
     return shape
-
-
-def in_order(features: Sequence[str], feature_order: Sequence[str]) -> list[str]:
-    """Return *features* in the service's order; one that is not in it counts as earlier than all."""
-    unordered = [feature for feature in features if feature not in feature_order]
-    return unordered + [feature for feature in feature_order if feature in features]
-
-
-def in_precedence(
-    tiers: Sequence[Tier[T]], features: Sequence[str], feature_order: Sequence[str]
-) -> tuple[Tier[T], ...]:
-    """Return *tiers* with the highest precedence first.
-
-    Args:
-        tiers: Each with conditions on other features.
-        features: The setting's features; the tiers' positions are those among them.
-        feature_order: The service's order.
-    """
-    if len(tiers) <= 1:
-        return tuple(tiers)
-    order = in_order(features, feature_order)
-    bit_of = [1 << order.index(feature) for feature in features].__getitem__
-    return tuple(
-        sorted(tiers, key=lambda tier: sum(map(bit_of, tier.positions)), reverse=True),
-    )

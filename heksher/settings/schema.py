@@ -10,23 +10,20 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from types import ModuleType
+from typing import Any, Final
 
 from heksher.exceptions import UnknownSetting
 from heksher.settings import registry as registries
-from heksher.settings.values import check_json
+from heksher.settings.declaration import Declaration
+from heksher.settings.registry import Registry
+from heksher.settings.setting import Setting
+from heksher.settings.type_schemas import Schema
+from heksher.settings.values import Json, check_json
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from types import ModuleType
-
-    from heksher.settings.registry import Registry
-    from heksher.settings.setting import Setting
-    from heksher.settings.type_schemas import Schema
-    from heksher.settings.values import Json
-
-    AnySetting = Setting[Any, ...]
+AnySetting = Setting[Any, ...]
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 """The version of JSON Schema that is written."""
@@ -53,7 +50,7 @@ _SHORT: Final = 60
 
 def declared_settings(
     module: ModuleType | str | None = None, *, registry: Registry = registries.DEFAULT
-) -> list[AnySetting]:
+) -> list[Setting[Any, ...]]:
     """Return the living settings by name: all of them, or those that one module declares.
 
     Args:
@@ -64,11 +61,15 @@ def declared_settings(
     Raises:
         UnknownSetting: No such module is imported, or it has no file.
     """
-    settings = sorted(registry.declared(), key=lambda setting: setting.name)
+    return [declaration.setting for declaration in _declared(module, registry)]
+
+
+def _declared(module: ModuleType | str | None, registry: Registry) -> list[Declaration]:
+    found = sorted(registry.declared(), key=lambda one: one.name)
     if module is None:
-        return settings
+        return found
     file = _file_of(module)
-    return [setting for setting in settings if os.path.abspath(setting.location.file) == file]
+    return [one for one in found if os.path.abspath(one.location.file) == file]
 
 
 def _file_of(module: ModuleType | str) -> str:
@@ -109,7 +110,7 @@ def json_schema(
     Raises:
         UnknownSetting: No such module is imported, or it has no file.
     """
-    settings = declared_settings(module, registry=registry)
+    settings = _declared(module, registry)
     return {
         "$schema": DIALECT,
         "title": title,
@@ -119,7 +120,7 @@ def json_schema(
     }
 
 
-def _setting_schema(setting: AnySetting) -> Schema:
+def _setting_schema(setting: Declaration) -> Schema:
     schema = setting.decoder.json_schema()
     description = _description(setting)
     if description:
@@ -135,7 +136,7 @@ def _setting_schema(setting: AnySetting) -> Schema:
     return schema
 
 
-def _description(setting: AnySetting) -> str:
+def _description(setting: Declaration) -> str:
     description = setting.metadata.get("description", "")
     return description if isinstance(description, str) else ""
 
@@ -159,7 +160,7 @@ def markdown(
     Raises:
         UnknownSetting: No such module is imported, or it has no file.
     """
-    settings = declared_settings(module, registry=registry)
+    settings = _declared(module, registry)
     lines = chain(
         [f"# {_text(title)}", ""],
         _table(settings),
@@ -168,7 +169,7 @@ def markdown(
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def _table(settings: Iterable[AnySetting]) -> Iterator[str]:
+def _table(settings: Iterable[Declaration]) -> Iterator[str]:
     yield "| Setting | Type | Default | Configurable by | Description |"
     yield "|---|---|---|---|---|"
     for setting in settings:
@@ -187,7 +188,7 @@ def _table(settings: Iterable[AnySetting]) -> Iterator[str]:
     yield ""
 
 
-def _section(setting: AnySetting) -> Iterator[str]:
+def _section(setting: Declaration) -> Iterator[str]:
     yield from (f'<a id="{setting.name}"></a>', "", f"## {_code(setting.name)}", "")
     for paragraph in _paragraphs(_description(setting)):
         yield from (paragraph, "")
@@ -198,7 +199,7 @@ def _section(setting: AnySetting) -> Iterator[str]:
     yield from _fields(setting.decoder.json_schema())
 
 
-def _facts(setting: AnySetting) -> Iterator[str]:
+def _facts(setting: Declaration) -> Iterator[str]:
     schema = setting.decoder.json_schema()
     yield f"- Type: {_code(setting.type_string)}{_form(setting, schema)}"
     limits = _limits(schema)
@@ -215,7 +216,7 @@ def _facts(setting: AnySetting) -> Iterator[str]:
             yield f"- {_code(key)}: {_code(_json(check_json(setting.metadata[key])))}"
 
 
-def _form(setting: AnySetting, schema: Schema) -> str:
+def _form(setting: Declaration, schema: Schema) -> str:
     """Return, of text that stands for another type, for which one and how it is written."""
     if not {"format", "examples"} & schema.keys():
         return ""

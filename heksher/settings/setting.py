@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from inspect import getattr_static
 from typing import (
     TYPE_CHECKING,
     Any,
     Final,
     Generic,
     Never,
+    Self,
     TypeVar,
     get_origin,
     overload,
 )
+from weakref import ref
 
 from typing_extensions import ParamSpec, TypedDict, Unpack
 
@@ -22,37 +28,30 @@ from heksher.exceptions import (
     MissingContextFeature,
     UsageError,
 )
+from heksher.settings import by_name
 from heksher.settings import registry as registries
-from heksher.settings.context import ABSENT
-from heksher.settings.declaration import (
-    Location,
+from heksher.settings.checks import (
     check_alias,
+    check_callback,
     check_configurable_features,
     check_metadata,
     check_name,
     check_type,
     check_value,
     check_version,
-    declaring_frame,
 )
-from heksher.settings.explaining import explain
-from heksher.settings.listening import Listeners
-from heksher.settings.reading import reader_factory, unexpected_argument
-from heksher.settings.rules import Origin, RuleSet
-from heksher.settings.state import fill_in
+from heksher.settings.context import ABSENT
+from heksher.settings.declaration import UNDECLARED, Declaration
+from heksher.settings.explaining import Resolution
+from heksher.settings.getting import make_get
+from heksher.settings.listening import Attached
+from heksher.settings.location import Location, declaring_frame, location_of
+from heksher.settings.observing import read_observed
+from heksher.settings.registry import Registry
+from heksher.settings.rules import ServiceRule
+from heksher.settings.setting_type import SettingType
 from heksher.settings.subscript import SubscriptedSetting
-from heksher.settings.values import Rejected
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from contextlib import AbstractContextManager
-    from contextvars import Context
-
-    from heksher.settings.explaining import Resolution
-    from heksher.settings.registry import Registry
-    from heksher.settings.rules import Rule
-    from heksher.settings.setting_type import SettingType
-    from heksher.settings.values import Coercion
+from heksher.settings.values import Coercion, Decoder, Json, Rejected
 
 _UNNAMED: Final = "(named by its attribute)"
 _NAMELESS: Final = (
@@ -79,7 +78,7 @@ def take_coerced(
     coerced: T,
     raw: Any,
     coercions: Sequence[Coercion],
-    rule: Rule | None,
+    rule: ServiceRule | None,
     setting: Setting[T, ...],
 ) -> T:
     """Take what is left of a value that fits in part; what `on_coerce` is by default."""
@@ -131,15 +130,11 @@ class Setting(Generic[T, P]):
         alias: The former name, or `None`.
         version: The version.
         on_coerce: As given.
-        validators: The validators, in the order in which they are called.
-        location: Where it is declared.
+        type_string: The Heksher type, as the service writes it.
     """
 
     _type: Any = None
-    name: str
-    index: int
-    default_value: T
-    _listeners: Listeners | None = None
+    _declaration: Declaration
 
     if TYPE_CHECKING:
 
@@ -206,26 +201,52 @@ class Setting(Generic[T, P]):
         location: Location | None = None,
     ) -> None:
         frame = declaring_frame(self)
-        # Given by a model, whose fields may be declared later than the class is.
-        self._file = location.file if location else frame.f_code.co_filename
-        self._line = location.line if location else frame.f_lineno
         shown = _UNNAMED if name is None else check_name(name)
         annotation = self._type if type is None else type
         if annotation is None:
             raise InvalidSetting(
                 f"setting {shown!r} has no type: write Setting[int](...), or give the type second"
             )
-        self.decoder = check_type(shown, annotation, frame)
-        self.configurable_features = check_configurable_features(shown, configurable_features)
-        self.metadata: Mapping[str, Any] = check_metadata(shown, metadata, description)
-        self.version = check_version(shown, version)
-        self.alias = check_alias(shown, alias)
-        self.on_coerce = _checked_callback(shown, "on_coerce", on_coerce, optional=True)
-        self.validators: tuple[Callable[..., T], ...] = ()
-        self._registry = registry
-        self._set_default(shown, default_value)
-        if name is not None:
-            self._declare(shown)
+        decoder = check_type(shown, annotation, frame)
+        features = check_configurable_features(shown, configurable_features)
+        checked_metadata = check_metadata(shown, metadata, description)
+        frozen, raw = _checked_default(shown, decoder, default_value)
+        draft = Declaration(
+            name=shown,
+            configurable_features=features,
+            decoder=decoder,
+            default_value=frozen,
+            raw_default=raw,
+            metadata=checked_metadata,
+            alias=check_alias(shown, alias),
+            version=check_version(shown, version),
+            on_coerce=None if on_coerce is None else check_callback(shown, "on_coerce", on_coerce),
+            # Given by a model, whose fields may be declared later than the class is.
+            location=location or location_of(frame),
+            registry=registry,
+            attached=Attached(self.__class__),
+        )
+        if name is None:
+            self._declaration = draft
+        else:
+            registry.declare(draft, self._install)
+
+    @classmethod
+    def _of(cls, declaration: Declaration) -> Self:
+        """Return a new `Setting` of a declaration, of which only the `get` is in use."""
+        setting = cls.__new__(cls)
+        setting._install(declaration)
+        return setting
+
+    def _install(self, declaration: Declaration) -> None:
+        """Be the `Setting` of *declaration*, and have its `get`."""
+        attached = declaration.attached
+        get = attached.get() or make_get(declaration)
+        get.__module__ = by_name.__name__
+        self._declaration = declaration
+        # Installed over the method of the same name, which is there for type checkers and docs.
+        self.get = get  # type: ignore[method-assign]  # one get for each setting
+        attached.get, attached.setting = ref(get), ref(self)
 
     @classmethod
     def within(
@@ -260,50 +281,51 @@ class Setting(Generic[T, P]):
         )
         return setting
 
-    def _set_default(self, shown: str, default_value: Any) -> None:
-        if default_value is ABSENT:
-            raise InvalidSetting(
-                f"setting {shown!r} has no default_value: give the value to read without a service"
-            )
-        try:
-            self.default_value, self.raw_default = check_value(
-                shown, self.decoder, default_value, what="default_value"
-            )
-        except Rejected as rejected:
-            raise InvalidSetting(rejected.reason) from None
+    @property
+    def name(self) -> str:
+        """The name, as declared."""
+        return self._declaration.name
 
-    def _declare(self, name: str) -> None:
-        self.name = name
-        self._registry.declare(self)
-        # Installed over the method of the same name, which is there for type checkers and docs.
-        self.get = self._make_get()  # type: ignore[method-assign]  # one get for each setting
+    @property
+    def configurable_features(self) -> tuple[str, ...]:
+        """The names of the context features, as declared."""
+        return self._declaration.configurable_features
 
-    def _make_get(self) -> Any:
-        registry, features = self._registry, self.configurable_features
-        make = registry.readers.get(features)
-        if make is None:
-            make = reader_factory(features)(registry.view.get, registry, unexpected_argument)
-            # One for all threads, so that they share what it has.
-            make = registry.readers.setdefault(features, make)
-        get: Any = make(self, self.index)
-        get.__name__ = "get"
-        get.__qualname__ = f"Setting({self.name!r}).get"
-        get.__module__ = __name__
-        get.__doc__ = f"Return the value of setting {self.name!r} for a context."
-        return get
+    @property
+    def default_value(self) -> T:
+        """The declared default, read-only."""
+        default: T = self._declaration.default_value
+        return default
 
-    def _fill_in(self, view: Any) -> Any:
-        return fill_in(view, self)
+    @property
+    def raw_default(self) -> Any:
+        """The declared default as JSON."""
+        return self._declaration.raw_default
 
-    def _read_late(self, *values: Any) -> Any:
-        """Return how to read from a pinned state that is older than this setting."""
-        view = self._registry.view.get() or self._registry.state
-        if any(value is ABSENT for value in values):
-            return fill_in(view, self)
-        overrides = getattr(view, "values", {})
-        if self.index in overrides:
-            return lambda *_values: overrides[self.index]
-        return self.declared_rules.resolve
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The metadata, read-only."""
+        return self._declaration.metadata
+
+    @property
+    def alias(self) -> str | None:
+        """The former name, or `None`."""
+        return self._declaration.alias
+
+    @property
+    def version(self) -> str:
+        """The version."""
+        return self._declaration.version
+
+    @property
+    def on_coerce(self) -> Callable[..., T] | None:
+        """What is called with a value that fits in part, as given."""
+        return self._declaration.on_coerce
+
+    @property
+    def type_string(self) -> str:
+        """The Heksher type, as the service writes it."""
+        return self._declaration.type_string
 
     def get(self, /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return the value for a context: given here, else bound, else the client's defaults.
@@ -332,15 +354,17 @@ class Setting(Generic[T, P]):
             MissingContextFeature: A configurable feature has no value anywhere.
             TypeError: A feature is not one of the configurable ones.
         """
-        if args or not self._is_declared:
+        declaration = self._declaration
+        if args or not self._is_declared or kwargs.keys() - set(declaration.configurable_features):
             self.get(*args, **kwargs)
-        return explain(self, self._registry, kwargs)
+        resolution: Resolution[T] = read_observed(declaration, dict(kwargs)).resolution
+        return resolution
 
     def add_validator(self, validator: Callable[[T, Any, Any], T]) -> Callable[[T, Any, Any], T]:
         """Add a check of rule values and of the service's default; usable as a decorator.
 
         It is called as `validator(value, rule, setting)`, after those added before; *rule* is a
-        `Rule`, or `None` for the default. What it returns is the value; a `TypeError` or
+        `ServiceRule`, or `None` for the default. What it returns is the value; a `TypeError` or
         `ValueError` rejects that value alone. It does not see the declared default. Once values
         have been fetched, adding one asks for them again.
 
@@ -350,10 +374,11 @@ class Setting(Generic[T, P]):
         Raises:
             InvalidSetting: It cannot be called.
         """
-        _checked_callback(self._shown_name, "a validator", validator, optional=False)
-        self.validators = (*self.validators, validator)
+        declaration = self._declaration
+        check_callback(declaration.name, "a validator", validator)
+        declaration.attached.add_validator(validator)
         if self._is_declared:
-            self._registry.outdated(self)
+            declaration.registry.outdated(declaration)
         return validator
 
     def on_change(self, listener: Callable[[Setting[T, P]], object]) -> Callable[[], None]:
@@ -368,18 +393,8 @@ class Setting(Generic[T, P]):
         Raises:
             InvalidSetting: It cannot be called.
         """
-        _checked_callback(self._shown_name, "a listener", listener, optional=False)
-        if self._listeners is None:
-            # In one step: two threads may be the first.
-            vars(self).setdefault("_listeners", Listeners())
-        listeners: Any = self._listeners
-        remove: Callable[[], None] = listeners.add(listener)
-        return remove
-
-    @property
-    def listeners(self) -> tuple[tuple[Context, Callable[..., object]], ...]:
-        """The listeners, each with the context to run it in."""
-        return () if self._listeners is None else self._listeners.entries
+        check_callback(self.name, "a listener", listener)
+        return self._declaration.attached.add(listener)
 
     def override(self, value: T) -> AbstractContextManager[None]:
         """Read *value* until the `with` block ends, in this task or thread only.
@@ -391,44 +406,26 @@ class Setting(Generic[T, P]):
         """
         if not self._is_declared:
             raise UsageError(_NAMELESS)
+        declaration = self._declaration
         try:
-            frozen, _ = check_value(self.name, self.decoder, value, what="override")
+            frozen, _ = check_value(self.name, declaration.decoder, value, what="override")
         except Rejected as rejected:
             raise InvalidValue(rejected.reason) from None
-        return self._registry.overridden(self.index, frozen)
-
-    @property
-    def location(self) -> Location:
-        """Where it is declared."""
-        return Location(self._file, self._line)
-
-    @property
-    def declared_rules(self) -> RuleSet[T]:
-        """What it reads until there is another rule set."""
-        return RuleSet(self.configurable_features, (), self.default_value, Origin.LOCAL_DEFAULT)
-
-    @property
-    def type_string(self) -> str:
-        """The Heksher type, as the service writes it."""
-        return str(self.decoder.type)
-
-    def missing(self, feature: str) -> MissingContextFeature:
-        """Return the error that *feature* has no value."""
-        return MissingContextFeature(self.name, feature)
+        overridden: AbstractContextManager[None] = declaration.registry.overridden(
+            declaration, frozen
+        )
+        return overridden
 
     @property
     def _is_declared(self) -> bool:
-        return hasattr(self, "index")
-
-    @property
-    def _shown_name(self) -> str:
-        return getattr(self, "name", _UNNAMED)
+        return self._declaration.index != UNDECLARED
 
     def __set_name__(self, owner: type, attribute: str) -> None:
+        draft = self._declaration
         if not self._is_declared:
             name = check_name(attribute)
-            self.alias = check_alias(name, self.alias)
-            self._declare(name)
+            draft = replace(draft, name=name, alias=check_alias(name, draft.alias))
+            draft.registry.declare(draft, self._install)
 
     @overload
     def __get__(self, instance: None, owner: type | None = None) -> Setting[T, P]: ...
@@ -448,12 +445,12 @@ class Setting(Generic[T, P]):
 
     def __set__(self, instance: object, value: Never) -> None:
         raise AttributeError(
-            f"setting {self._shown_name!r} is read-only: change it on the service, or use"
+            f"setting {self.name!r} is read-only: change it on the service, or use"
             " override() for a while"
         )
 
     def __delete__(self, instance: object) -> None:
-        raise AttributeError(f"setting {self._shown_name!r} is read-only")
+        raise AttributeError(f"setting {self.name!r} is read-only")
 
     def __copy__(self) -> Setting[T, P]:
         return self
@@ -464,13 +461,25 @@ class Setting(Generic[T, P]):
     def __reduce__(self) -> tuple[Any, ...]:
         if not self._is_declared:
             raise UsageError("a setting is pickled by its name: give it one")
-        return registries.find, (self.name,)
+        if self._declaration.registry is not registries.DEFAULT:
+            raise UsageError(
+                f"setting {self.name!r} is declared in a registry of its own, and a pickle finds"
+                " settings in the registry of the process: pickle its name, and find it yourself"
+            )
+        return by_name.setting_of, (self.name,)
 
     def __repr__(self) -> str:
-        return f"<Setting {self._shown_name!r}: {self.type_string}>"
+        return f"<Setting {self.name!r}: {self.type_string}>"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        for method in ("get", "explain"):
+            if getattr_static(cls, method) is not vars(Setting)[method]:
+                raise InvalidSetting(
+                    f"{cls.__name__} overrides {method}(), which is generated for each setting, so"
+                    " it would not be called: change values with add_validator() or on_coerce, or"
+                    f" give the method another name and call {method}() in it"
+                )
         for written in cls.__dict__.get("__orig_bases__", ()):
             if isinstance(get_origin(written), type) and issubclass(get_origin(written), Setting):
                 (cls._type, *_) = written.__args__
@@ -481,9 +490,17 @@ class Setting(Generic[T, P]):
             return SubscriptedSetting(cls, parameters)
 
 
-def _checked_callback(setting_name: str, what: str, callback: Any, *, optional: bool) -> Any:
-    if not callable(callback) and not (optional and callback is None):
+def declaration_of(setting: Setting[Any, ...]) -> Declaration:
+    """Return what heksher itself knows of *setting*: the declaration behind it."""
+    return setting._declaration
+
+
+def _checked_default(name: str, decoder: Decoder, default_value: Any) -> tuple[Any, Json]:
+    if default_value is ABSENT:
         raise InvalidSetting(
-            f"{what} of setting {setting_name!r} is {type(callback).__name__}: give a function"
+            f"setting {name!r} has no default_value: give the value to read without a service"
         )
-    return callback
+    try:
+        return check_value(name, decoder, default_value, what="default_value")
+    except Rejected as rejected:
+        raise InvalidSetting(rejected.reason) from None

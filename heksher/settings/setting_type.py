@@ -6,19 +6,15 @@ It keeps the names of heksher-py, so that subclasses written for it go on workin
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from typing_extensions import override
 
 from heksher.settings.frozen import freeze
 from heksher.settings.type_strings import parse
-from heksher.settings.values import Coercion, Decoder, Rejected, check_json
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from heksher.settings.values import Json
+from heksher.settings.values import Coercion, Decoder, Json, Rejected, check_json
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -87,13 +83,8 @@ class CustomDecoder(Decoder):
             heksher_type = parse(custom.heksher_string())
         except Exception as error:  # noqa: BLE001  # a user's code may raise or return anything
             raise Rejected(f"heksher_string() of {type(custom).__name__}: {error}") from None
-        super().__init__(heksher_type, f"a value of {type(custom).__name__}")
+        super().__init__(heksher_type, f"a value of {type(custom).__name__}", in_parts=True)
         self._custom = custom
-
-    @property
-    @override
-    def in_parts(self) -> bool:
-        return True
 
     @override
     def decode(self, raw: Json, coercions: list[Coercion]) -> Any:

@@ -3,12 +3,12 @@
 A state is a plain list, the fastest thing to look into, made by `make_state`:
 
 * `state[0]` is its `StateContent`: what it was made from;
-* `state[i]`, for the index `i` of a setting, a multiple of three, is the setting's resolver, or
+* `state[p]`, for the place `p` of a setting, a multiple of three, is the setting's resolver, or
   `None` where it has no rules, so that its value depends on nothing;
-* `state[i + 1]` is its filler, or `None` until it is first needed;
-* `state[i + 2]` is its value where it has no resolver.
+* `state[p + 1]` is its filler, or `None` until it is first needed;
+* `state[p + 2]` is its value where it has no resolver.
 
-A setting that was declared later is not in it, and reads its declared default.
+It is too short for a setting that was declared later, which reads its declared default.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from heksher.exceptions import MissingContextFeature
 from heksher.settings.context import NO_DEFAULT, DefaultSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.declaration import Declaration
     from heksher.settings.rules import RuleSet
 
 State: TypeAlias = list[Any]
 
 PLACES: Final = 3
-"""How many places of a state are a setting's."""
+"""How many items of a state are a setting's."""
 
 
 class Source(StrEnum):
@@ -61,9 +61,12 @@ class Snapshot:
     taken_at: float = field(default_factory=monotonic)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class StateContent:
-    """What a state was made from: a snapshot, and the client's defaults by feature."""
+    """What a state was made from: a snapshot, and the client's defaults by feature.
+
+    Each state has one of its own, which is there as long as the state is.
+    """
 
     snapshot: Snapshot
     defaults: Mapping[str, DefaultSource]
@@ -74,14 +77,20 @@ class Overlay:
 
     Args:
         base: The state that is read for all others.
-        values: The values by the settings' indexes.
+        overridden: The settings, kept, for others may have their places after them; the values.
+
+    Attributes:
+        values: The values by the settings' places.
     """
 
-    __slots__ = ("_base", "values")
+    __slots__ = ("_base", "overridden", "values")
 
-    def __init__(self, base: Callable[[], State], values: Mapping[int, Any]) -> None:
+    def __init__(
+        self, base: Callable[[], State], overridden: Sequence[tuple[Declaration, Any]]
+    ) -> None:
         self._base = base
-        self.values = values
+        self.overridden = tuple(overridden)
+        self.values = {declaration.place: value for declaration, value in overridden}
 
     @property
     def state(self) -> State:
@@ -90,16 +99,16 @@ class Overlay:
 
     def __getitem__(self, place: int) -> Any:
         state = self.state
-        index = place - place % PLACES
+        first = place - place % PLACES
         resolve = state[place]
-        if resolve is None and place == index:
+        if resolve is None and place == first:
             # Never `None`: by the time the value is asked for, another state may be published.
-            value = state[index + 2]
+            value = state[first + 2]
             resolve = lambda *_values: value  # noqa: E731  # as small as it gets
-        if index not in self.values or not index:
+        if first not in self.values or not first:
             return resolve
         # The caller's mistakes stay errors, so a missing feature has to be looked for.
-        return None if resolve is None else _then(resolve, self.values[index])
+        return None if resolve is None else _then(resolve, self.values[first])
 
 
 def _then(resolve: Callable[..., Any], value: Any) -> Callable[..., Any]:
@@ -128,28 +137,11 @@ class Alarm:
         return self.state[place]
 
 
-class RecordedState(list[Any]):
-    """A state that tells which settings are read; see `Registry.recorded`.
-
-    Args:
-        state: What is read.
-        note: Called with this and a setting's index, at each read.
-    """
-
-    __slots__ = ("_note",)
-
-    def __init__(self, state: State, note: Callable[[State, int], object]) -> None:
-        super().__init__(state)
-        self._note = note
-
-    def __getitem__(self, place: Any) -> Any:
-        found = super().__getitem__(place)
-        if place:
-            self._note(self, place - place % PLACES)
-        return found
-
-
 View: TypeAlias = "State | Overlay | Alarm"
+
+
+ASIDE: Final[tuple[Any, ...]] = (None,)
+"""What readers are given while reads are observed: too short for all settings; see `observing`."""
 
 
 def state_of(view: View) -> State:
@@ -162,48 +154,50 @@ def settled(view: View) -> View:
     if not isinstance(view, Overlay):
         return view
     state = view.state
-    return Overlay(lambda: state, view.values)
+    return Overlay(lambda: state, view.overridden)
 
 
-def make_state(content: StateContent, settings: Mapping[int, DeclaredSetting], size: int) -> State:
-    """Return the state of *content* for *settings*, by their indexes, all below *size*."""
+def make_state(content: StateContent, settings: Collection[Declaration]) -> State:
+    """Return the state of *content* for *settings*; it is as long as they need it."""
+    size = max([one.place for one in settings], default=0) + PLACES
     state: State = [None] * size
     state[0] = content
     rule_sets = content.snapshot.rule_sets
-    for index, setting in settings.items():
-        rule_set = rule_sets.get(index)
+    for setting in settings:
+        rule_set = rule_sets.get(setting.index)
+        place = setting.place
         if rule_set is None:
-            state[index + 2] = setting.default_value
+            state[place + 2] = setting.default_value
         else:
-            state[index : index + PLACES] = _places_of(rule_set)
+            state[place : place + PLACES] = _items_of(rule_set)
     return state
 
 
 def next_state(state: State, content: StateContent, replaced: Mapping[int, RuleSet[Any]]) -> State:
-    """Return the state that follows *state*, where some settings have other rule sets.
+    """Return the state that follows *state*, where the settings at some places have other rules.
 
     The others keep their fillers, so *content* must have the same defaults of context features.
     """
     following = state.copy()
     following[0] = content
-    for index, rule_set in replaced.items():
-        following[index : index + PLACES] = _places_of(rule_set)
+    for place, rule_set in replaced.items():
+        following[place : place + PLACES] = _items_of(rule_set)
     return following
 
 
-def _places_of(rule_set: RuleSet[Any]) -> tuple[Any, Any, Any]:
+def _items_of(rule_set: RuleSet[Any]) -> tuple[Any, Any, Any]:
     if rule_set.shape:
         return rule_set.resolve, None, None
     return None, None, rule_set.default
 
 
-def rule_set_in(state: State, setting: DeclaredSetting) -> RuleSet[Any]:
+def rule_set_in(state: State, setting: Declaration) -> RuleSet[Any]:
     """Return the rule set that *setting* has in *state*: of its declared default if none."""
     content: StateContent = state[0]
     return content.snapshot.rule_sets.get(setting.index) or setting.declared_rules
 
 
-def fill_in(view: View, setting: DeclaredSetting) -> Any:
+def fill_in(view: View, setting: Declaration) -> Any:
     """Return the filler of *setting* for *view*, made and kept there if it was not yet."""
     state = state_of(view)
     content: StateContent = state[0]
@@ -213,8 +207,8 @@ def fill_in(view: View, setting: DeclaredSetting) -> Any:
         # By the name alone: a state must not keep alive a setting that nobody can read any more.
         missing=partial(MissingContextFeature, setting.name),
     )
-    if setting.index < len(state):
-        state[setting.index + 1] = filler
-    if isinstance(view, Overlay) and setting.index in view.values:
-        return _then(filler, view.values[setting.index])
+    if setting.place < len(state):
+        state[setting.place + 1] = filler
+    if isinstance(view, Overlay) and setting.place in view.values:
+        return _then(filler, view.values[setting.place])
     return filler

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from heksher.exceptions import InvalidValue
+from heksher.settings.checks import check_value
 from heksher.settings.compiling import CompileOptions, compile_rule_set
-from heksher.settings.declaration import check_value
 from heksher.settings.rules import RuleSet
 from heksher.settings.state import Source
-from heksher.settings.values import Rejected
+from heksher.settings.values import Rejected, with_article
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.settings.declaration import Declaration
     from heksher.settings.registry import Registry
     from heksher.settings.state import Snapshot
     from heksher.settings.values import Json
@@ -67,11 +67,11 @@ class Stubs:
         self._former: dict[int, FormerRules] = {}
         self._mine: dict[int, RuleSet[Any]] = {}
 
-    def former(self, setting: DeclaredSetting) -> FormerRules:
+    def former(self, setting: Declaration) -> FormerRules:
         """Return what `put` takes to bring the present rules of *setting* back."""
         return FormerRules(self._registry.snapshot.rule_sets.get(setting.index))
 
-    def put(self, setting: DeclaredSetting, rules: Any) -> bool:
+    def put(self, setting: Declaration, rules: Any) -> bool:
         """Let *setting* read other rules from now on, everywhere in the process.
 
         Args:
@@ -131,7 +131,7 @@ def _has_stubs(rule_sets: Mapping[int, RuleSet[Any]]) -> bool:
     return any(isinstance(one, StubbedRules) for one in rule_sets.values())
 
 
-def _compiled(setting: DeclaredSetting, rules: Any, feature_order: Sequence[str]) -> StubbedRules:
+def _compiled(setting: Declaration, rules: Any, feature_order: Sequence[str]) -> StubbedRules:
     raw_rules = [
         (number, conditions, _raw(setting, value))
         for number, (conditions, value) in enumerate(_pairs(setting, rules), 1)
@@ -156,14 +156,14 @@ def _compiled(setting: DeclaredSetting, rules: Any, feature_order: Sequence[str]
     )
 
 
-def _pairs(setting: DeclaredSetting, rules: Any) -> list[tuple[list[tuple[str, str]], Any]]:
+def _pairs(setting: Declaration, rules: Any) -> list[tuple[list[tuple[str, str]], Any]]:
     if not isinstance(rules, Collection) or not any(isinstance(one, Rule) for one in rules):
         return [([], rules)]
     pairs: list[tuple[list[tuple[str, str]], Any]] = []
     for rule in rules:
         if not isinstance(rule, Rule):
             raise InvalidValue(
-                f"the rules of setting {setting.name!r} hold a {type(rule).__name__}: give either"
+                f"the rules of setting {setting.name!r} hold {with_article(type(rule).__name__)}: give either"
                 " instances of Rule, or one value"
             )
         conditions = _conditions(setting, rule.match_conditions)
@@ -176,7 +176,7 @@ def _pairs(setting: DeclaredSetting, rules: Any) -> list[tuple[list[tuple[str, s
     return pairs
 
 
-def _conditions(setting: DeclaredSetting, conditions: Any) -> list[tuple[str, str]]:
+def _conditions(setting: Declaration, conditions: Any) -> list[tuple[str, str]]:
     if not isinstance(conditions, Mapping):
         raise InvalidValue(
             f"the conditions of a rule of setting {setting.name!r} are"
@@ -196,7 +196,7 @@ def _conditions(setting: DeclaredSetting, conditions: Any) -> list[tuple[str, st
     return sorted(conditions.items())
 
 
-def _raw(setting: DeclaredSetting, value: Any) -> Json:
+def _raw(setting: Declaration, value: Any) -> Json:
     try:
         _, raw = check_value(setting.name, setting.decoder, value, what="stub value")
     except Rejected as rejected:

@@ -14,7 +14,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -66,7 +66,7 @@ class PrimitiveType:
             case "float":
                 return _fits_integer(raw) or isinstance(raw, float)
             case "str":
-                return isinstance(raw, str) and _is_text(raw)
+                return isinstance(raw, str) and fits_utf8(raw)
             case _:
                 return isinstance(raw, bool)
 
@@ -85,6 +85,7 @@ class _OptionsType:
     a boolean; the first spelling stays.
     """
 
+    name: ClassVar[str]
     options: tuple[Option, ...] = field(compare=False)
     _keys: frozenset[Hashable] = field(init=False, repr=False)
 
@@ -105,8 +106,12 @@ class _OptionsType:
         """
         return cls(tuple(options))
 
-    def _text(self, name: str) -> str:
-        return name + json.dumps(self.options, separators=(",", ":"))
+    def __str__(self) -> str:
+        return self.name + json.dumps(self.options, separators=(",", ":"))
+
+    def is_subtype_of(self, other: HeksherType) -> bool:
+        """Say whether *other* is of the same kind, with all options of this one."""
+        return type(other) is type(self) and self._keys <= other._keys
 
     def _has(self, raw: object) -> bool:
         return isinstance(raw, (bool, int, float, str)) and _key(raw) in self._keys
@@ -120,16 +125,11 @@ class EnumType(_OptionsType):
         options: The options, merged and sorted by their JSON text.
     """
 
-    def __str__(self) -> str:
-        return self._text("Enum")
+    name = "Enum"
 
     def accepts(self, raw: object) -> bool:
         """Say whether *raw* is one of the options (`1.0` is `1`, `true` is not)."""
         return self._has(raw)
-
-    def is_subtype_of(self, other: HeksherType) -> bool:
-        """Say whether *other* is an `Enum` with all options of this one."""
-        return isinstance(other, EnumType) and self._keys <= other._keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +140,7 @@ class FlagsType(_OptionsType):
         options: The options, merged and sorted by their JSON text.
     """
 
-    def __str__(self) -> str:
-        return self._text("Flags")
+    name = "Flags"
 
     def accepts(self, raw: object) -> bool:
         """Say whether *raw* is a list of options without repeats.
@@ -152,64 +151,59 @@ class FlagsType(_OptionsType):
             return False
         return len(set(raw)) == len(raw)
 
+
+@dataclass(frozen=True, slots=True)
+class _ContainerType:
+    """A type whose values hold values of one type."""
+
+    name: ClassVar[str]
+    element: HeksherType
+
+    def __str__(self) -> str:
+        return f"{self.name}<{self.element}>"
+
     def is_subtype_of(self, other: HeksherType) -> bool:
-        """Say whether *other* is a `Flags` with all options of this one."""
-        return isinstance(other, FlagsType) and self._keys <= other._keys
+        """Say whether *other* is the same container, of elements that this one's are a subtype of."""
+        return type(other) is type(self) and self.element.is_subtype_of(other.element)
 
 
 @dataclass(frozen=True, slots=True)
-class SequenceType:
+class SequenceType(_ContainerType):
     """A list whose elements all have one type.
 
     Attributes:
         element: The type of each element.
     """
 
-    element: HeksherType
-
-    def __str__(self) -> str:
-        return f"Sequence<{self.element}>"
+    name = "Sequence"
 
     def accepts(self, raw: object) -> bool:
         """Say whether *raw* is a list of accepted elements."""
         return isinstance(raw, list) and all(map(self.element.accepts, raw))
 
-    def is_subtype_of(self, other: HeksherType) -> bool:
-        """Say whether *other* is a `Sequence` whose elements this one's are a subtype of."""
-        return isinstance(other, SequenceType) and self.element.is_subtype_of(other.element)
-
 
 @dataclass(frozen=True, slots=True)
-class MappingType:
+class MappingType(_ContainerType):
     """An object with any keys, whose values all have one type.
 
     Attributes:
         element: The type of each value.
     """
 
-    element: HeksherType
-
-    def __str__(self) -> str:
-        return f"Mapping<{self.element}>"
+    name = "Mapping"
 
     def accepts(self, raw: object) -> bool:
         """Say whether *raw* is an object of accepted values."""
-        if not isinstance(raw, dict) or not all(isinstance(k, str) and _is_text(k) for k in raw):
+        if not isinstance(raw, dict) or not all(isinstance(k, str) and fits_utf8(k) for k in raw):
             return False
         return all(map(self.element.accepts, raw.values()))
-
-    def is_subtype_of(self, other: HeksherType) -> bool:
-        """Say whether *other* is a `Mapping` whose values this one's are a subtype of."""
-        return isinstance(other, MappingType) and self.element.is_subtype_of(other.element)
 
 
 HeksherType: TypeAlias = PrimitiveType | EnumType | FlagsType | SequenceType | MappingType
 """Any type of a setting."""
 
-_CONTAINERS: Final[dict[str, type[SequenceType | MappingType]]] = {
-    "Sequence": SequenceType,
-    "Mapping": MappingType,
-}
+_Container: TypeAlias = type[SequenceType] | type[MappingType]
+_CONTAINERS: Final[dict[str, _Container]] = {"Sequence": SequenceType, "Mapping": MappingType}
 
 
 @lru_cache(maxsize=256)
@@ -223,22 +217,16 @@ def parse(text: str) -> HeksherType:
     Raises:
         ValueError: The service would refuse this text; the message says where it goes wrong.
     """
-    containers: list[type[SequenceType | MappingType]] = []
-    while enclosing := _unwrap(text):
-        container, text = enclosing
-        containers.append(container)
+    containers: list[_Container] = []
+    while enclosing := _ENCLOSED.fullmatch(text):
+        containers.append(_CONTAINERS[enclosing[1]])
+        text = enclosing[2].strip()
         if len(containers) > MAX_NESTING:
             raise ValueError(f"more than {MAX_NESTING} Sequence and Mapping around each other")
     result: HeksherType = _parse_innermost(text)
     for container in reversed(containers):
         result = container(result)
     return result
-
-
-def _unwrap(text: str) -> tuple[type[SequenceType | MappingType], str] | None:
-    if found := _ENCLOSED.fullmatch(text):
-        return _CONTAINERS[found[1]], found[2].strip()
-    return None
 
 
 def _parse_innermost(text: str) -> PrimitiveType | EnumType | FlagsType:
@@ -287,19 +275,15 @@ def _key(option: Option) -> Hashable:
 
 
 def _check_option(option: object) -> None:
-    match option:
-        case bool():
-            fits = True
-        case int():
-            fits = _fits_integer(option)
-        case float():
-            fits = math.isfinite(option)
-        case str():
-            fits = _is_text(option)
-        case _:
-            raise ValueError(
-                f"an option must be a string, number or boolean, not {type(option).__name__}"
-            )
+    if isinstance(option, str):
+        fits = fits_utf8(option)
+    elif isinstance(option, float):
+        fits = math.isfinite(option)
+    elif isinstance(option, int):
+        fits = isinstance(option, bool) or _fits_integer(option)
+    else:
+        kind = type(option).__name__
+        raise ValueError(f"an option must be a string, number or boolean, not {kind}")
     if not fits:
         raise ValueError(f"the service cannot hold the option {option!r}")
 
@@ -308,10 +292,10 @@ def _fits_integer(raw: object) -> bool:
     return isinstance(raw, int) and not isinstance(raw, bool) and MIN_INT <= raw <= MAX_INT
 
 
-def _is_text(raw: str) -> bool:
-    """Say whether *raw* can be written as UTF-8, which lone surrogates cannot."""
+def fits_utf8(text: str) -> bool:
+    """Return whether *text* can be written as UTF-8, which lone surrogates cannot."""
     try:
-        raw.encode()
+        text.encode()
     except UnicodeEncodeError:
         return False
     return True

@@ -7,12 +7,11 @@ what to use instead.
 from __future__ import annotations
 
 import collections.abc
+from collections.abc import Callable
 from dataclasses import is_dataclass
 from enum import Enum, Flag
-from functools import lru_cache
 from types import NoneType, SimpleNamespace, UnionType
 from typing import (
-    TYPE_CHECKING,
     Annotated,
     Any,
     ForwardRef,
@@ -24,76 +23,53 @@ from typing import (
     get_origin,
     get_type_hints,
 )
-from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 from typing_extensions import TypeAliasType, is_typeddict
 
+from heksher.settings.containers import (
+    MAPPINGS,
+    SEQUENCES,
+    SETS,
+    mapping_decoder,
+    sequence_decoder,
+    set_decoder,
+)
 from heksher.settings.frozen import FrozenList, FrozenSet
-from heksher.settings.leaves import WIRE_FORMS, ConstrainedDecoder, TextDecoder, constraints
+from heksher.settings.leaves import ConstrainedDecoder, TextDecoder, constraints, text_decoder
 from heksher.settings.options import (
     EnumDecoder,
     FlagDecoder,
     OptionSetDecoder,
-    enum_options,
+    enum_decoder,
     literal_options,
 )
-from heksher.settings.records import (
-    RecordDecoder,
+from heksher.settings.primitives import PRIMITIVES, StrDecoder
+from heksher.settings.record_fields import (
     RecordField,
     dataclass_fields,
     model_fields,
     typed_dict_fields,
 )
+from heksher.settings.records import RecordDecoder
 from heksher.settings.setting_type import SettingType
-from heksher.settings.values import (
-    BoolDecoder,
-    Decoder,
-    FloatDecoder,
-    IntDecoder,
-    Json,
-    MappingDecoder,
-    Rejected,
-    SequenceDecoder,
-    StrDecoder,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_PRIMITIVES: dict[Any, Decoder] = {
-    int: IntDecoder(),
-    float: FloatDecoder(),
-    str: StrDecoder(),
-    bool: BoolDecoder(),
-}
-
-_SEQUENCES: dict[Any, tuple[Any, tuple[type, ...]]] = {
-    list: (FrozenList, (list,)),
-    collections.abc.MutableSequence: (FrozenList, (list,)),
-    tuple: (tuple, (tuple,)),
-    collections.abc.Sequence: (tuple, (tuple, list)),
-    collections.abc.Collection: (tuple, (tuple, list)),
-    collections.abc.Iterable: (tuple, (tuple, list)),
-}
-"""What each kind of sequence is read as, and what its default may be."""
-
-_SETS: dict[Any, tuple[Any, tuple[type, ...]]] = {
-    set: (FrozenSet, (set,)),
-    collections.abc.MutableSet: (FrozenSet, (set,)),
-    frozenset: (frozenset, (frozenset,)),
-    collections.abc.Set: (frozenset, (frozenset, set)),
-}
-
-_MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+from heksher.settings.values import Decoder, Rejected, with_article
 
 _SECRETS = (SecretStr, SecretBytes, Secret)
 
 
 class Namespace:
-    """The names that forward references of one declaration may use."""
+    """The names that forward references of one declaration may use.
 
-    def __init__(self, global_names: dict[str, Any], local_names: dict[str, Any]) -> None:
+    Args:
+        global_names: The module's.
+        local_names: Returns those of the function or class. Called only if there is a forward
+            reference, since Python 3.11 and 3.12 keep what a frame's `f_locals` holds alive.
+    """
+
+    def __init__(
+        self, global_names: dict[str, Any], local_names: Callable[[], dict[str, Any]] = dict
+    ) -> None:
         self._globals = global_names
         self._locals = local_names
 
@@ -105,7 +81,7 @@ class Namespace:
         """
         holder = SimpleNamespace(__annotations__={"type": reference})
         try:
-            hints = get_type_hints(holder, self._globals, self._locals, include_extras=True)
+            hints = get_type_hints(holder, self._globals, self._locals(), include_extras=True)
         except RecursionError:
             raise
         except Exception as error:  # noqa: BLE001  # the reference is evaluated, so anything may be
@@ -114,10 +90,9 @@ class Namespace:
             ) from None
         return hints["type"]
 
-    @property
     def known(self) -> dict[str, Any]:
-        """All names that are known here."""
-        return {**self._globals, **self._locals}
+        """Return all names that are known here."""
+        return {**self._globals, **self._locals()}
 
 
 def decoder_of(annotation: Any, namespace: Namespace | None = None) -> Decoder:
@@ -127,7 +102,7 @@ def decoder_of(annotation: Any, namespace: Namespace | None = None) -> Decoder:
         Rejected: There is no Heksher type for it; the reason says what to use instead.
     """
     primitive = _primitive(annotation)
-    return primitive or _Builder(namespace or Namespace({}, {})).build(annotation)
+    return primitive or _Builder(namespace or Namespace({})).build(annotation)
 
 
 def check_within(annotation: Any) -> None:
@@ -136,11 +111,11 @@ def check_within(annotation: Any) -> None:
     Raises:
         Rejected: It does not; the reason says what to use instead.
     """
-    _Builder(Namespace({}, {}), constrained=False).build(annotation)
+    _Builder(Namespace({}), constrained=False).build(annotation)
 
 
 def _primitive(annotation: Any) -> Decoder | None:
-    return _PRIMITIVES.get(annotation) if isinstance(annotation, type) else None
+    return PRIMITIVES.get(annotation) if isinstance(annotation, type) else None
 
 
 class _Builder:
@@ -194,11 +169,11 @@ class _Builder:
             return self._shape(get_args(annotation)[0])
         if isinstance(origin, TypeAliasType):
             return self._shape(origin.__value__[get_args(annotation)])
-        if origin in _SEQUENCES:
-            return list[Any] if _SEQUENCES[origin][0] is FrozenList else tuple[Any, ...]
-        if origin in _SETS:
-            return set[Any] if _SETS[origin][0] is FrozenSet else frozenset[Any]
-        if origin in _MAPPINGS:
+        if origin in SEQUENCES:
+            return list[Any] if SEQUENCES[origin][0] is FrozenList else tuple[Any, ...]
+        if origin in SETS:
+            return set[Any] if SETS[origin][0] is FrozenSet else frozenset[Any]
+        if origin in MAPPINGS:
             return dict[str, Any]
         is_record = is_typeddict(annotation) or isinstance(annotation, SettingType)
         return Any if is_record else annotation
@@ -236,7 +211,7 @@ class _Builder:
         if issubclass(annotation, Flag):
             return FlagDecoder(annotation)
         if issubclass(annotation, Enum):
-            return _enum_decoder(annotation)
+            return enum_decoder(annotation)
         # Not `issubclass`: importing RootModel costs 10 ms, for pydantic's plugins are looked for.
         if getattr(annotation, "__pydantic_root_model__", False):
             raise Rejected("a RootModel has no Heksher type of its own: use the type of its root")
@@ -250,13 +225,11 @@ class _Builder:
         self._refuse_bare_container(annotation)
         if issubclass(annotation, bytearray):
             raise Rejected("a bytearray can be changed by its readers: use bytes")
-        if annotation in WIRE_FORMS:
-            return _standard_text_decoder(annotation)
-        return TextDecoder(annotation, f"a {annotation.__name__}")
+        return text_decoder(annotation)
 
     def _refuse_bare_container(self, annotation: Any) -> None:
-        if annotation in _SEQUENCES or annotation in _SETS or annotation in _MAPPINGS:
-            example = "[str, int]" if annotation in _MAPPINGS else "[int]"
+        if annotation in SEQUENCES or annotation in SETS or annotation in MAPPINGS:
+            example = "[str, int]" if annotation in MAPPINGS else "[int]"
             example = "[int, ...]" if annotation is tuple else example
             raise Rejected(
                 f"{_name(annotation)} does not say the type of its elements: write it, as in"
@@ -269,23 +242,23 @@ class _Builder:
             raise Rejected("Heksher has no null")
         if annotation is Any or isinstance(annotation, TypeVar):
             raise Rejected(f"{_name(annotation)} stands for no one type: name a concrete type")
-        return TextDecoder(annotation, f"a {_name(annotation)}")
+        return TextDecoder(annotation, with_article(_name(annotation)))
 
     def _container(self, annotation: Any, origin: Any, args: tuple[Any, ...]) -> Decoder:
         if not args:
             self._refuse_bare_container(origin)
-        if origin is tuple:
-            return self._tuple(args)
+        if origin is tuple and (len(args) != 2 or args[1] is not Ellipsis):
+            raise Rejected("Heksher has no tuple of a fixed length: use tuple[T, ...]")
         if origin is collections.abc.Iterable and not self._constrained:
             raise Rejected(
                 "pydantic reads an Iterable[T] in a record or model as what can be walked through"
                 " once: use Sequence[T]"
             )
-        if origin in _SEQUENCES:
-            return _shared_if_primitive(_sequence_decoder, origin, self.build(args[0]))
-        if origin in _SETS:
-            return self._set(self.build(args[0]), *_SETS[origin])
-        if origin in _MAPPINGS:
+        if origin in SEQUENCES:
+            return sequence_decoder(origin, self.build(args[0]))
+        if origin in SETS:
+            return self._set(origin, self.build(args[0]))
+        if origin in MAPPINGS:
             return self._mapping(origin, *args)
         if is_typeddict(origin):
             raise Rejected("a generic TypedDict has no Heksher type: write it out without generics")
@@ -296,23 +269,18 @@ class _Builder:
             raise Rejected("a setting is no place for secrets: its default and rules are readable")
         if is_dataclass(origin):
             raise Rejected("a generic dataclass has no Heksher type: write it out without generics")
-        return TextDecoder(annotation, f"a {_name(annotation)}")
+        return TextDecoder(annotation, with_article(_name(annotation)))
 
-    def _tuple(self, args: tuple[Any, ...]) -> Decoder:
-        if len(args) != 2 or args[1] is not Ellipsis:
-            raise Rejected("Heksher has no tuple of a fixed length: use tuple[T, ...]")
-        return SequenceDecoder(self.build(args[0]), tuple, accepts=(tuple,))
-
-    def _set(self, element: Decoder, make: Any, accepts: tuple[type[Any], ...]) -> Decoder:
+    def _set(self, origin: Any, element: Decoder) -> Decoder:
         if isinstance(element, EnumDecoder):
+            make, accepts = SETS[origin]
             return OptionSetDecoder(element, make, accepts=accepts)
-        _check_hashable(element)
-        return SequenceDecoder(element, _hashable(make), accepts=accepts, unordered=True)
+        return set_decoder(origin, element)
 
     def _mapping(self, origin: Any, key: Any, value: Any) -> Decoder:
         if not isinstance(self.build(key), StrDecoder):
             raise Rejected("the keys of a mapping are str in Heksher: use a mapping from str")
-        return _shared_if_primitive(_mapping_decoder, origin, self.build(value))
+        return mapping_decoder(origin, self.build(value))
 
     def _record(self, record: Any, record_fields: list[RecordField]) -> Decoder:
         if record in self._records:
@@ -331,74 +299,6 @@ class _Builder:
             return self.build(field.annotation)
         except Rejected as rejected:
             raise Rejected(f"field {field.name} of {record.__name__}: {rejected.reason}") from None
-
-
-_enum_decoders: WeakValueDictionary[int, EnumDecoder] = WeakValueDictionary()
-"""By the `id` of the class, which the decoder keeps alive with its members."""
-
-
-def _enum_decoder(enum: type[Enum]) -> EnumDecoder:
-    """Return the decoder of *enum*, which all settings of this very class share."""
-    decoder = _enum_decoders.get(id(enum))
-    if decoder is None:
-        decoder = EnumDecoder(enum_options(enum), f"a member of {enum.__name__}")
-        _enum_decoders[id(enum)] = decoder
-    return decoder
-
-
-@lru_cache(maxsize=len(WIRE_FORMS))
-def _standard_text_decoder(annotation: type) -> TextDecoder:
-    return TextDecoder(annotation, f"a {annotation.__name__}")
-
-
-def _sequence_decoder(origin: Any, element: Decoder) -> Decoder:
-    make, accepts = _SEQUENCES[origin]
-    return SequenceDecoder(element, make, accepts=accepts)
-
-
-def _mapping_decoder(origin: Any, element: Decoder) -> Decoder:
-    accepts = (dict,) if origin is not collections.abc.Mapping else (collections.abc.Mapping,)
-    return MappingDecoder(element, accepts=accepts)
-
-
-def _shared_if_primitive(
-    make: Callable[[Any, Decoder], Decoder], origin: Any, element: Decoder
-) -> Decoder:
-    """Return the decoder of a container; those of primitives are the same for all settings."""
-    if element in _PRIMITIVES.values():
-        return _shared_container(make, origin, element)
-    return make(origin, element)
-
-
-@lru_cache(maxsize=64)
-def _shared_container(
-    make: Callable[[Any, Decoder], Decoder], origin: Any, element: Decoder
-) -> Decoder:
-    return make(origin, element)
-
-
-def _hashable(make: Any) -> Any:
-    """Return *make*, for elements that pydantic or the user's own type may make unhashable."""
-
-    def make_set(items: list[Any]) -> Any:
-        try:
-            return make(items)
-        except TypeError:
-            raise Rejected("an element of a set cannot be hashed") from None
-
-    return make_set
-
-
-def _check_hashable(element: Decoder) -> None:
-    """Refuse what no set can hold: elements that are lists, dicts or sets themselves."""
-    empty: tuple[Json, ...] = ([], {})
-    for raw in empty:
-        try:
-            hash(element.decode(raw, []))
-        except TypeError:
-            raise Rejected("its elements cannot be hashed: use list[...] for the set") from None
-        except Rejected:
-            continue
 
 
 def _name(annotation: Any) -> str:

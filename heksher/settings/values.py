@@ -1,4 +1,4 @@
-"""Raw JSON to read-only Python values and back: one small decoder for each Heksher type.
+"""Raw JSON to read-only Python values and back: what a decoder is, and what the service can hold.
 
 A decoder is built once, where a setting is declared, and composed of the decoders of its
 elements. `decode` has three outcomes, as `Setting` promises them:
@@ -14,21 +14,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, TypeVar
 
-from typing_extensions import override
-
-from heksher.settings.frozen import FrozenDict, freeze, frozen_dict
+from heksher.settings.frozen import freeze
 from heksher.settings.type_schemas import type_schema
-from heksher.settings.type_strings import (
-    MAX_INT,
-    MIN_INT,
-    MappingType,
-    PrimitiveType,
-    SequenceType,
-)
+from heksher.settings.type_strings import MAX_INT, MIN_INT, fits_utf8
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -80,21 +73,18 @@ class Decoder(ABC):
     Attributes:
         type: The Heksher type; `str()` of it is the type string.
         python: What a default has to be, in words, for error messages.
+        in_parts: Whether a raw value may fit in part; of others, `decode` adds no coercion.
         plain: The types of raw values that `decode` returns as they are, if there are any.
     """
 
-    __slots__ = ("python", "type")
+    __slots__ = ("in_parts", "python", "type")
 
     plain: ClassVar[frozenset[type]] = frozenset()
 
-    def __init__(self, type: HeksherType, python: str) -> None:
+    def __init__(self, type: HeksherType, python: str, *, in_parts: bool = False) -> None:
         self.type = type
         self.python = python
-
-    @property
-    def in_parts(self) -> bool:
-        """Whether a raw value may fit in part; of others, `decode` adds no coercion."""
-        return False
+        self.in_parts = in_parts
 
     @abstractmethod
     def decode(self, raw: Json, coercions: list[Coercion]) -> Any:
@@ -144,243 +134,6 @@ class Decoder(ABC):
         return type_schema(self.type)
 
 
-class IntDecoder(Decoder):
-    """`int`: numbers without a fraction; `3.0` is one (the service says so), `true` is none."""
-
-    __slots__ = ()
-
-    plain = frozenset([int])
-
-    def __init__(self) -> None:
-        super().__init__(PrimitiveType("int"), "an int")
-
-    @override
-    def decode(self, raw: Json, coercions: list[Coercion]) -> int:
-        if type(raw) is int:
-            return raw
-        if type(raw) is float and raw.is_integer():
-            return int(raw)
-        raise Rejected(f"{kind_of(raw)} is no int")
-
-    @override
-    def encode(self, value: Any) -> int:
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise Rejected(f"{type(value).__name__} is no int")
-        if not MIN_INT <= value <= MAX_INT:
-            raise Rejected("the service holds integers from -2**63 to 2**64 - 1 only")
-        return int(value)
-
-
-class FloatDecoder(Decoder):
-    """`float`: every finite number, always read as a float."""
-
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        super().__init__(PrimitiveType("float"), "a float")
-
-    @override
-    def decode(self, raw: Json, coercions: list[Coercion]) -> float:
-        if type(raw) is float:
-            if math.isfinite(raw):
-                return raw
-        elif type(raw) is int:
-            try:
-                return float(raw)
-            except OverflowError:
-                raise Rejected("the number is too large for a float") from None
-        raise Rejected(f"{kind_of(raw)} is no finite float")
-
-    @override
-    def encode(self, value: Any) -> float:
-        if not isinstance(value, (int, float)) or isinstance(value, bool):
-            raise Rejected(f"{type(value).__name__} is no float")
-        try:
-            number = float(value)
-        except OverflowError:
-            raise Rejected("the number is too large for a float") from None
-        if not math.isfinite(number):
-            raise Rejected("the service holds finite numbers only, neither inf nor nan")
-        return number
-
-
-class StrDecoder(Decoder):
-    """`str`, as it is."""
-
-    __slots__ = ()
-
-    plain = frozenset([str])
-
-    def __init__(self) -> None:
-        super().__init__(PrimitiveType("str"), "a str")
-
-    @override
-    def decode(self, raw: Json, coercions: list[Coercion]) -> str:
-        if type(raw) is str:
-            return raw
-        raise Rejected(f"{kind_of(raw)} is no str")
-
-    @override
-    def encode(self, value: Any) -> str:
-        if not isinstance(value, str):
-            raise Rejected(f"{type(value).__name__} is no str")
-        return check_text(str.__str__(value))
-
-
-class BoolDecoder(Decoder):
-    """`bool`: `true` and `false`, never a number."""
-
-    __slots__ = ()
-
-    plain = frozenset([bool])
-
-    def __init__(self) -> None:
-        super().__init__(PrimitiveType("bool"), "a bool")
-
-    @override
-    def decode(self, raw: Json, coercions: list[Coercion]) -> bool:
-        if raw is True or raw is False:
-            return raw
-        raise Rejected(f"{kind_of(raw)} is no bool")
-
-    @override
-    def encode(self, value: Any) -> bool:
-        if value is True or value is False:
-            return value
-        raise Rejected(f"{type(value).__name__} is no bool")
-
-
-class SequenceDecoder(Decoder):
-    """`Sequence<T>`, read as the container that *make* makes.
-
-    Args:
-        element: The decoder of each element.
-        make: Makes the read-only container, another one, from a list of decoded elements.
-        accepts: The Python types that a default may have.
-        unordered: Whether the container is a set: it is sent sorted, the same from all processes.
-    """
-
-    __slots__ = ("_accepts", "_element", "_make", "_plain", "_unordered")
-
-    def __init__(
-        self,
-        element: Decoder,
-        make: Callable[[list[Any]], Any],
-        *,
-        accepts: tuple[type[Any], ...],
-        unordered: bool = False,
-    ) -> None:
-        super().__init__(
-            SequenceType(element.type), f"a {accepts[0].__name__} of which each is {element.python}"
-        )
-        self._element = element
-        self._plain = element.plain
-        self._make = make
-        self._accepts = accepts
-        self._unordered = unordered
-
-    @property
-    @override
-    def in_parts(self) -> bool:
-        return True
-
-    @override
-    def decode(self, raw: Json, coercions: list[Coercion]) -> Any:
-        if type(raw) is not list:
-            raise Rejected(f"{kind_of(raw)} is no sequence")
-        if self._plain and self._plain.issuperset(map(type, raw)):
-            return self._make(raw)
-        if self._element.in_parts:
-            return self._make(self._salvaged(raw, coercions))
-        decode = self._element.decode
-        try:
-            items = [decode(item, coercions) for item in raw]
-        except Rejected:
-            items = self._salvaged(raw, coercions)
-        return self._make(items)
-
-    def _salvaged(self, raw: list[Json], coercions: list[Coercion]) -> list[Any]:
-        return [item for _, item in salvage(self._element, enumerate(raw), _place_step, coercions)]
-
-    @override
-    def encode(self, value: Any) -> list[Json]:
-        if not isinstance(value, self._accepts):
-            raise Rejected(f"{type(value).__name__} is not {self.python}")
-        encoded: list[Json] = [
-            encode_at(self._element, f"[{i}]", item) for i, item in enumerate(value)
-        ]
-        if self._unordered:
-            encoded.sort(key=json_text)
-        return encoded
-
-    @override
-    def conform(self, value: Any) -> Any:
-        self.encode(value)
-        return self._make([self._element.conform(item) for item in value])
-
-    @override
-    def json_schema(self) -> Schema:
-        return {**super().json_schema(), "items": self._element.json_schema()}
-
-
-class MappingDecoder(Decoder):
-    """`Mapping<T>` with string keys, read as a read-only dict."""
-
-    __slots__ = ("_accepts", "_element", "_plain")
-
-    def __init__(self, element: Decoder, *, accepts: tuple[type[Any], ...]) -> None:
-        super().__init__(
-            MappingType(element.type), f"a mapping from str of which each value is {element.python}"
-        )
-        self._element = element
-        self._plain = element.plain
-        self._accepts = accepts
-
-    @property
-    @override
-    def in_parts(self) -> bool:
-        return True
-
-    @override
-    def decode(self, raw: Json, coercions: list[Coercion]) -> FrozenDict[str, Any]:
-        if type(raw) is not dict:
-            raise Rejected(f"{kind_of(raw)} is no mapping")
-        if self._plain and self._plain.issuperset(map(type, raw.values())):
-            return frozen_dict(raw)
-        if self._element.in_parts:
-            return self._salvaged(raw, coercions)
-        decode = self._element.decode
-        try:
-            return frozen_dict({key: decode(item, coercions) for key, item in raw.items()})
-        except Rejected:
-            return self._salvaged(raw, coercions)
-
-    def _salvaged(self, raw: dict[str, Json], coercions: list[Coercion]) -> FrozenDict[str, Any]:
-        return FrozenDict(salvage(self._element, raw.items(), key_step, coercions))
-
-    @override
-    def encode(self, value: Any) -> dict[str, Json]:
-        if not isinstance(value, self._accepts):
-            raise Rejected(f"{type(value).__name__} is not {self.python}")
-        encoded: dict[str, Json] = {}
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise Rejected(f"a key is {type(key).__name__}, not str")
-            encoded[check_text(str.__str__(key))] = encode_at(self._element, key_step(key), item)
-        return encoded
-
-    @override
-    def conform(self, value: Any) -> FrozenDict[str, Any]:
-        self.encode(value)
-        return FrozenDict(
-            {str.__str__(key): self._element.conform(item) for key, item in value.items()}
-        )
-
-    @override
-    def json_schema(self) -> Schema:
-        return {**super().json_schema(), "additionalProperties": self._element.json_schema()}
-
-
 def salvage(
     decoder: Decoder,
     parts: Iterable[tuple[K, Json]],
@@ -419,10 +172,6 @@ def encode_at(decoder: Decoder, step: str, value: Any) -> Json:
         raise rejected.inside(step) from None
 
 
-def _place_step(place: int) -> str:
-    return f"[{place}]"
-
-
 def key_step(key: str) -> str:
     """Return the path step to *key*: `.key`, or `["a key"]` where it is no plain word."""
     return f".{key}" if key.isidentifier() else f"[{json.dumps(key)}]"
@@ -441,11 +190,39 @@ def check_text(text: str) -> str:
     """
     if "\0" in text:
         raise Rejected("text with a NUL character (\\x00) cannot be stored")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise Rejected("text with a lone surrogate (\\ud800 to \\udfff) is no Unicode") from None
+    if not fits_utf8(text):
+        raise Rejected("text with a lone surrogate (\\ud800 to \\udfff) is no Unicode")
     return text
+
+
+def check_int(value: object) -> int:
+    """Return *value* as a plain `int` that the service can hold.
+
+    Raises:
+        Rejected: It is no integer, or does not fit into 64 bits.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise Rejected(f"{type(value).__name__} is no int")
+    if not MIN_INT <= value <= MAX_INT:
+        raise Rejected("the service holds integers from -2**63 to 2**64 - 1 only")
+    return int(value)
+
+
+def check_float(value: object) -> float:
+    """Return *value* as a plain `float` that the service can hold.
+
+    Raises:
+        Rejected: It is no number, or not a finite one.
+    """
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise Rejected(f"{type(value).__name__} is no float")
+    try:
+        number = float(value)
+    except OverflowError:
+        raise Rejected("the number is too large for a float") from None
+    if not math.isfinite(number):
+        raise Rejected("the service holds finite numbers only, neither inf nor nan")
+    return number
 
 
 def check_json(value: object, path: str = "") -> Json:
@@ -467,9 +244,9 @@ def check_json(value: object, path: str = "") -> Json:
         if isinstance(value, str):
             return check_text(str.__str__(value))
         if isinstance(value, int):
-            return IntDecoder().encode(value)
+            return check_int(value)
         if isinstance(value, float):
-            return FloatDecoder().encode(value)
+            return check_float(value)
     except Rejected as rejected:
         raise rejected.inside(path) from None
     raise Rejected(f"{type(value).__name__} is no JSON", path)
@@ -494,3 +271,12 @@ _KINDS = {
 def kind_of(raw: Json) -> str:
     """Return what kind of JSON *raw* is, in words, without its text."""
     return "null" if raw is None else _KINDS.get(type(raw), type(raw).__name__)
+
+
+# Names that are spelled or spoken with a vowel first, such as HttpUrl and Unknown, but not UUID.
+_AN: Final = re.compile(r"[AEIOaeio]|H(?=ttp|TTP)|[Uu](?=n(?!i)|[lmp])")
+
+
+def with_article(name: str) -> str:
+    """Return the *name* of a type with its article, as in "an int" and "a str"."""
+    return f"{'an' if _AN.match(name) else 'a'} {name}"

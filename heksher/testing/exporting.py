@@ -1,29 +1,27 @@
 """An exported snapshot: the values that production has, in a file for tests to meet.
 
-The file is the answer of a service to a query, as it is: `{"settings": {name: {"default_value":
-..., "rules": [{"rule_id": ..., "context_features": [[feature, value], ...], "value": ...}]}}}`. So
-it can come from `export_snapshot` in a running program, or from the service itself::
-
-    curl "http://heksher/api/v1/query?settings=cache.ttl,ui.theme" > snapshot.json
+The file has the format of a client's `snapshot_path`, so that file does as well. Another is made by
+`export_snapshot`, in a running program or from a response of the service.
 """
 
 from __future__ import annotations
 
-import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from time import time
 
 from heksher import wire
+from heksher.clients.published import Encoding
+from heksher.clients.snapshot_file import (
+    SavedSetting,
+    SnapshotFile,
+    SnapshotUnusable,
+    saved_content,
+)
 from heksher.exceptions import UsageError
 from heksher.settings import registry as registries
-
-if TYPE_CHECKING:
-    import os
-
-    from heksher.settings.declared import DeclaredSetting
-    from heksher.settings.registry import Registry
-    from heksher.settings.rules import RuleSet
-    from heksher.wire import QueriedSetting
+from heksher.settings.registry import Registry
 
 
 def export_snapshot(
@@ -44,52 +42,41 @@ def export_snapshot(
         UsageError: *answer* is not what a service answers to a query.
         OSError: The file cannot be written.
     """
-    settings = _published(registry) if answer is None else _answered(answer)
-    text = json.dumps({"settings": settings}, ensure_ascii=False, indent=1, sort_keys=True)
-    Path(path).write_text(text + "\n", encoding="utf-8")
+    snapshot = registry.snapshot
+    settings: Iterable[tuple[str, SavedSetting]]
+    if answer is None:
+        settings = Encoding().encode(registry.declared(), snapshot)
+    else:
+        settings = _answered(answer)
+    content = saved_content(
+        sorted(settings), saved_at=time(), feature_order=snapshot.feature_order, tracking=None
+    )
+    SnapshotFile(Path(path)).save(content)
 
 
-def read_snapshot(path: str | os.PathLike[str]) -> dict[str, QueriedSetting]:
+def read_snapshot(path: str | os.PathLike[str]) -> Mapping[str, SavedSetting]:
     """Return the settings of an exported snapshot by name.
 
     Raises:
-        UsageError: The file is none.
-        OSError: It cannot be read.
+        UsageError: It cannot be read, or is none.
     """
     try:
-        return _answered(Path(path).read_bytes())
-    except UsageError as error:
-        raise UsageError(f"{path} is no exported snapshot: {error}") from None
+        return SnapshotFile(Path(path)).load(time())["settings"]
+    except SnapshotUnusable as unusable:
+        raise UsageError(f"snapshot {path} cannot be used: {unusable}") from None
 
 
-def _answered(answer: bytes | str) -> dict[str, QueriedSetting]:
+def _answered(answer: bytes | str) -> Iterator[tuple[str, SavedSetting]]:
     body = answer.encode() if isinstance(answer, str) else answer
     try:
-        return wire.read(wire.QUERY_ANSWER, body)["settings"]
+        settings = wire.read(wire.QUERY_ANSWER, body)["settings"]
     except wire.WrongShape as wrong:
         raise UsageError(f"this is not what a service answers to a query: {wrong}") from None
-
-
-def _published(registry: Registry) -> dict[str, dict[str, Any]]:
-    snapshot = registry.snapshot
-    return {
-        setting.name: _exported(
-            setting, snapshot.rule_sets.get(setting.index, setting.declared_rules)
-        )
-        for setting in registry.declared()
-    }
-
-
-def _exported(setting: DeclaredSetting, rule_set: RuleSet[Any]) -> dict[str, Any]:
-    encode = setting.decoder.encode
-    return {
-        "default_value": encode(rule_set.default),
-        "rules": [
-            {
-                "rule_id": rule.rule_id,
-                "context_features": [list(condition) for condition in rule.conditions],
-                "value": encode(rule.value),
-            }
-            for rule in rule_set.rules()
-        ],
-    }
+    for name, queried in settings.items():
+        saved: SavedSetting = {
+            "canonical_name": name,
+            "default_read": "theirs unless falsy",
+            "default_origin": "service default",
+            **queried,
+        }
+        yield name, saved

@@ -1,15 +1,11 @@
 """Making a service fail as a story wants it to."""
 
-from __future__ import annotations
-
 import copy
+from collections.abc import Awaitable, Callable
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self, TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
+AsgiApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class Failure:
@@ -23,12 +19,12 @@ class Failure:
     """
 
     def __init__(
-        self, failures: Failures, outcome: int | Exception, *, times: int | None, path: str
+        self, failures: "Failures", outcome: int | Exception, *, times: int | None, path: str
     ) -> None:
         self._failures = failures
-        self.outcome = outcome
-        self.times = times
-        self.path = path
+        self.outcome: int | Exception = outcome
+        self.times: int | None = times
+        self.path: str = path
 
     def end(self) -> None:
         """Fail no more."""

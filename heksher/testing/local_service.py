@@ -1,25 +1,20 @@
 """`LocalService`: the embedded service inside a test."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, Final, Self
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Final, Self
 from urllib.parse import quote
 
 import httpx
 
 from heksher.clients.declaring import declaration_body
 from heksher.exceptions import InvalidValue
-from heksher.server import MISSING_EXTRA, create_app
-from heksher.settings.declaration import check_value
+from heksher.server import MISSING_EXTRA
+from heksher.settings.checks import check_value
+from heksher.settings.setting import Setting, declaration_of
 from heksher.settings.values import Rejected
 from heksher.testing.failures import Failure, Failures
 from heksher.testing.loop_thread import LoopThread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from types import TracebackType
-
-    from heksher.settings.setting import Setting
 
 _IN_PROCESS: Final = "http://heksher.local"
 
@@ -46,6 +41,9 @@ class LocalService:
     """
 
     def __init__(self, context_features: Iterable[str]) -> None:
+        # Here, since the stubs beside this class need no extra.
+        from heksher.server import create_app
+
         self._app = create_app(context_features=context_features)
         self._failures = Failures(self._app)
         self._thread = LoopThread()
@@ -113,7 +111,7 @@ class LocalService:
         """Declare a setting, as a client of another process might have done before."""
         versions = ["1.0"] if setting.version == "1.0" else ["1.0", setting.version]
         for version in versions:
-            body = declaration_body(setting, alias=None, version=version)
+            body = declaration_body(declaration_of(setting), alias=None, version=version)
             self.request("POST", "settings/declare", body)
 
     def add_rule(self, setting: Setting[Any, ...] | str, value: Any, /, **conditions: str) -> int:
@@ -224,6 +222,8 @@ def _quoted(setting: Setting[Any, ...] | str) -> str:
 
 def _raw(setting: Setting[Any, ...], value: Any) -> Any:
     try:
-        return check_value(setting.name, setting.decoder, value, what="rule value")[1]
+        return check_value(setting.name, declaration_of(setting).decoder, value, what="rule value")[
+            1
+        ]
     except Rejected as rejected:
         raise InvalidValue(rejected.reason) from None

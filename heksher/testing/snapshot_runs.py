@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from _pytest.runner import runtestprotocol
 
 from heksher.exceptions import UsageError
+from heksher.settings.observing import observe_reads
 from heksher.settings.registry import DEFAULT
-from heksher.settings.state import Overlay
+from heksher.settings.rules import Origin
+from heksher.settings.setting import declaration_of
 from heksher.settings.stubbing import is_stubbed
 from heksher.testing.exporting import read_snapshot
 from heksher.testing.snapshot_values import ProductionValues
 
 if TYPE_CHECKING:
-    from heksher.settings.state import State, StateContent
+    from collections.abc import Generator
+
+    from heksher.settings.declaration import Declaration
+    from heksher.settings.explaining import Read
     from heksher.testing.snapshot_values import ProductionValue
 
 _OUTPUT: Final = "heksher_snapshot_runs"
@@ -40,6 +44,9 @@ class SnapshotRuns:
         self._most = most
         self._counts = {"runs": 0, "left out": 0}
         self._rejected: set[str] = set()
+        self._value: ProductionValue | None = None
+        self._has_passed = True
+        self._read: dict[int, Declaration] = {}
 
     @classmethod
     def from_file(cls, config: pytest.Config, path: str, most: int) -> SnapshotRuns:
@@ -54,40 +61,62 @@ class SnapshotRuns:
             raise pytest.UsageError(f"--heksher-snapshot: {error}") from None
         return cls(config, ProductionValues(settings, DEFAULT), most)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, object, object]:
         """Run a test, and then run it again."""
-        read: set[int] = set()
-        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        with DEFAULT.recorded(lambda state, index: _note(read, state, index)):
-            reports = runtestprotocol(item, nextitem=nextitem, log=True)
-        if all(report.passed for report in reports):
-            values, left_out = self._values.of(read, self._most)
-            self._counts["left out"] += left_out
-            for value in values:
-                if item.session.shouldstop or item.session.shouldfail:
-                    break
-                self._run_again(item, nextitem, value)
-        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
-        return True
-
-    def _run_again(
-        self, item: pytest.Item, nextitem: pytest.Item | None, value: ProductionValue
-    ) -> None:
-        self._counts["runs"] += 1
-        suffix, stubs = f"[heksher: {value}]", value.stub(DEFAULT)
+        if self._value is not None:
+            # It is this hook that runs it again.
+            return (yield)
+        self._has_passed, self._read = True, {}
+        stop = observe_reads(self._note)
         try:
-            reports = runtestprotocol(item, nextitem=nextitem, log=False)
+            ran = yield
         finally:
-            stubs.restore()
-        for report in reports:
+            stop()
+        if self._has_passed:
+            self._run_again(item, nextitem)
+        return ran
+
+    def _note(self, read: Read[Any]) -> None:
+        """Note a read, unless the test itself says what is read."""
+        declaration = declaration_of(read.setting)
+        if declaration.index in self._read or is_stubbed(DEFAULT.snapshot, declaration.index):
+            return
+        if read.resolution.origin is not Origin.OVERRIDE:
+            self._read[declaration.index] = declaration
+
+    def _run_again(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        values, left_out = self._values.of(self._read.values(), self._most)
+        self._counts["left out"] += left_out
+        for value in values:
+            if item.session.shouldstop or item.session.shouldfail:
+                break
+            self._counts["runs"] += 1
+            self._value, stubs = value, value.stub(DEFAULT)
+            try:
+                item.ihook.pytest_runtest_protocol(item=item, nextitem=nextitem)
+            finally:
+                self._value = None
+                stubs.restore()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Say in the report of another run which value was read."""
+        report = yield
+        self._has_passed = self._has_passed and report.passed
+        if self._value is not None:
+            suffix = f"[heksher: {self._value}]"
             file, line, domain = report.location
             report.location = (file, line, domain + suffix)
             setattr(report, _SUFFIX, suffix)
             if report.failed:
-                read = f"{value.setting.name} read what it has in production: {value}"
-                report.sections.append(("heksher", read))
-            item.ihook.pytest_runtest_logreport(report=report)
+                name = self._value.declaration.name
+                report.sections.append(
+                    ("heksher", f"{name} read what it has in production: {self._value}")
+                )
+        return report
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -122,13 +151,3 @@ class SnapshotRuns:
         )
         for line in sorted(self._rejected):
             terminalreporter.line(f"not run, since this program cannot read it: {line}")
-
-
-def _note(read: set[int], state: State, index: int) -> None:
-    """Note a read, unless the test itself says what is read."""
-    content: StateContent = state[0]
-    view = DEFAULT.view.get()
-    if index in read or is_stubbed(content.snapshot, index):
-        return
-    if not (isinstance(view, Overlay) and index in view.values):
-        read.add(index)

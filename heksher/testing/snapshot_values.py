@@ -14,10 +14,10 @@ from heksher.settings.values import Rejected
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from heksher.settings.declared import DeclaredSetting
+    from heksher.clients.snapshot_file import SavedSetting
+    from heksher.settings.declaration import Declaration
     from heksher.settings.registry import Registry
     from heksher.settings.values import Coercion
-    from heksher.wire import QueriedSetting
 
 _RULES_SHOWN = 3
 
@@ -27,17 +27,17 @@ class ProductionValue:
     """A value that a setting has in production.
 
     Attributes:
-        setting: The setting.
+        declaration: The setting.
         value: The value.
         sources: The rules that it is of; `None` is the service's default.
     """
 
-    setting: DeclaredSetting
+    declaration: Declaration
     value: Any
     sources: tuple[int | None, ...]
 
     def __str__(self) -> str:
-        return f"{self.setting.name}, {_in_words(self.sources)}"
+        return f"{self.declaration.name}, {_in_words(self.sources)}"
 
     def stub(self, registry: Registry) -> Stubs:
         """Let the setting read this value until what is returned is restored.
@@ -46,7 +46,7 @@ class ProductionValue:
             InvalidValue: A validator of the setting refuses it.
         """
         stubs = Stubs(registry)
-        stubs.put(self.setting, [Rule({}, self.value)])
+        stubs.put(self.declaration, [Rule({}, self.value)])
         return stubs
 
 
@@ -70,36 +70,31 @@ class ProductionValues:
         rejected: The values that this program cannot read, in words, with the reasons.
     """
 
-    def __init__(self, settings: Mapping[str, QueriedSetting], registry: Registry) -> None:
+    def __init__(self, settings: Mapping[str, SavedSetting], registry: Registry) -> None:
         self._settings = settings
         self._registry = registry
         self._values: dict[int, list[ProductionValue]] = {}
         self.rejected: list[str] = []
 
-    def of(self, indexes: Iterable[int], most: int) -> tuple[list[ProductionValue], int]:
-        """Return values of the settings with these indexes, in turns, and how many are left out.
+    def of(self, settings: Iterable[Declaration], most: int) -> tuple[list[ProductionValue], int]:
+        """Return values of these settings, in turns, and how many are left out.
 
         Args:
-            indexes: Of settings.
+            settings: The settings.
             most: How many values to return at most.
         """
-        readable = self._registry.readable()
-        settings = sorted(
-            [readable[index] for index in set(indexes) if index in readable],
-            key=lambda setting: setting.name,
-        )
-        by_setting = [self._of(setting) for setting in settings]
-        in_turns = chain.from_iterable(zip_longest(*by_setting))
+        in_order = sorted(settings, key=lambda setting: setting.name)
+        in_turns = chain.from_iterable(zip_longest(*[self._of(setting) for setting in in_order]))
         found = [one for one in in_turns if one is not None]
         return list(islice(found, most)), max(0, len(found) - most)
 
-    def _of(self, setting: DeclaredSetting) -> list[ProductionValue]:
+    def _of(self, setting: Declaration) -> list[ProductionValue]:
         known = self._values.get(setting.index)
         if known is None:
             known = self._values[setting.index] = list(self._decoded(setting))
         return known
 
-    def _decoded(self, setting: DeclaredSetting) -> Iterator[ProductionValue]:
+    def _decoded(self, setting: Declaration) -> Iterator[ProductionValue]:
         """Yield the values other than the declared default, which tests have met already."""
         queried = self._settings.get(setting.name) or self._settings.get(setting.alias or "")
         if queried is None:
@@ -126,5 +121,5 @@ class ProductionValues:
             else:
                 yield one
 
-    def _reject(self, setting: DeclaredSetting, source: int | None, reason: str) -> None:
+    def _reject(self, setting: Declaration, source: int | None, reason: str) -> None:
         self.rejected.append(f"{setting.name}, {_in_words((source,))}: {reason}")

@@ -162,9 +162,10 @@ class Pace:
             return
         asked = min(self.refresh.asked, CAP)
         is_woken = self._woken_at >= self._began_before
-        if waited < asked - _SLACK and (doors.WAKES_WAIT or not is_woken):
+        if waited < asked - _SLACK:
             self.wrong.append(f"a refresh after {waited:.1f} s, though {asked:.0f} were asked for")
-        if not is_woken and not self.refresh.has_asked:
+        # No wake goes before the back-off allows.
+        if (self.failures or not is_woken) and not self.refresh.has_asked:
             self._check_delay(waited)
 
     def _check_delay(self, waited: float) -> None:

@@ -94,7 +94,7 @@ class _Play(Program):
         self.check_folder()
 
     def _make(self, http: httpx.AsyncClient) -> _Client:
-        client = _Client(**self.arguments(http))
+        client = _Client(**self.arguments(), http_client=http)
         client.world = self.world
         self.prepare(client)
         return client

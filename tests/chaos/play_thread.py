@@ -7,8 +7,6 @@ import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from chaos import doors
 from chaos.pace import INTERVAL
 from chaos.program import Program
@@ -52,19 +50,17 @@ class _Play(Program):
     def __init__(self, world: World, scheduler: Scheduler, folder: Path) -> None:
         super().__init__(world, scheduler, folder / "snapshot")
         self.random = world.random
-        transport = ThreadWay(world.wire, scheduler.sleep)
-        self.http = httpx.Client(transport=transport, trust_env=False, timeout=REQUEST_TIMEOUT)
+        self.way = ThreadWay(world.wire, scheduler.sleep)
 
     def run(self) -> None:
         world = self.world
         world.populate()
-        with self.http:
-            client = self._started()
-            for _ in range(self.random.randint(1, 4)):
-                client = self._episode(client)
-            if self.random.random() < 0.1:
-                self._fork(client)
-            self._end(client)
+        client = self._started()
+        for _ in range(self.random.randint(1, 4)):
+            client = self._episode(client)
+        if self.random.random() < 0.1:
+            self._fork(client)
+        self._end(client)
         self.check_folder()
 
     def _episode(self, client: _Client) -> _Client:
@@ -77,7 +73,8 @@ class _Play(Program):
         return client
 
     def _make(self) -> _Client:
-        client = _Client(**self.arguments(self.http))
+        client = _Client(**self.arguments(), http_client_args={"trust_env": False})
+        doors.own_way(client, self.way)
         client.world = self.world
         self.prepare(client)
         return client

@@ -65,13 +65,12 @@ class Program:
         self._noted()
         self.races.began()
 
-    def arguments(self, http: Any) -> dict[str, Any]:
-        """Return the arguments of the client's class."""
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of the client's class, but for the connections."""
         return {
             "service_url": URL,
             "update_interval": INTERVAL,
             "context_features": FEATURES,
-            "http_client": http,
             "registry": self.world.registry,
             "max_response_bytes": GREATEST,
             "snapshot_path": self.path if self.keeps else None,

@@ -17,6 +17,7 @@ from heksher.clients.effects import Breathe, Request, Send, Wait
 from heksher.clients.flows import refresh
 from heksher.clients.session import Session
 from heksher.server import create_app
+from heksher.settings.setting import declaration_of
 from heksher.wire import version_numbers
 
 if TYPE_CHECKING:
@@ -190,6 +191,7 @@ class Conversation:
         self.kept: list[Setting[Any, ...]] = []
         self.sends: list[int] = []
         self.waits: list[float] = []
+        self.breaths = 0
 
     def drive(self, flow: Flow[T]) -> T:
         answers: list[Answer] | None = None
@@ -207,6 +209,7 @@ class Conversation:
                 self.waits.append(effect.seconds)
             else:
                 assert isinstance(effect, Breathe)
+                self.breaths += 1
 
     def refresh(self, *, first: bool = False, thorough: bool = False) -> Refreshed:
         """Refresh once, publish, commit."""
@@ -217,7 +220,7 @@ class Conversation:
         return refreshed
 
     def rule_set(self, setting: Setting[Any, ...]) -> RuleSet[Any]:
-        return self.registry.snapshot.rule_sets[setting.index]
+        return self.registry.snapshot.rule_sets[declaration_of(setting).index]
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from heksher.clients.declaring import (
     undeclared,
 )
 from heksher.clients.listing import Listing
+from heksher.settings.setting import declaration_of
 from heksher.settings.setting_type import Conversion
 from heksher.wire import LISTED_SETTING, ListedSetting, read
 
@@ -56,17 +57,18 @@ def declared(registry: Registry, name: str = "n", default: Any = 1, **fields: An
     options: dict[str, Any] = {"configurable_features": ["user"], "registry": registry, **fields}
     setting = Setting(name, options.pop("type", int), default_value=default, **options)
     KEPT.append(setting)
-    return setting
+    return declaration_of(setting)
 
 
 def flags(registry: Registry, **fields: Any) -> Any:
-    return Setting[frozenset[Literal["a", "b"]]](
+    setting = Setting[frozenset[Literal["a", "b"]]](
         "n",
         configurable_features=["user"],
         default_value=frozenset(["a", "b"]),
         registry=registry,
         **fields,
     )
+    return declaration_of(setting)
 
 
 class Raw(SettingType[Any]):
@@ -385,7 +387,9 @@ def test_differences_are_those_that_the_service_would_find(
         registry=registry,
     )
 
-    found = standing(decide(setting, Listing([read(LISTED_SETTING, json.dumps(held).encode())])))
+    found = standing(
+        decide(declaration_of(setting), Listing([read(LISTED_SETTING, json.dumps(held).encode())]))
+    )
 
     assert found.outcome == answer["outcome"]
     assert [(one.level, one.attribute, one.latest_value) for one in found.differences] == [
@@ -480,7 +484,7 @@ async def test_row_of_a_mismatch_on_the_service(service: Embedded, default: int,
     async with service.client() as client:
         (refused,) = client.status.refused_declarations
 
-    assert (refused.outcome, setting.get(user="u")) == ("mismatch", read)
+    assert (refused.outcome, setting.setting.get(user="u")) == ("mismatch", read)
     assert (await service.setting("n"))["default_value"] == 7
 
 
@@ -493,7 +497,7 @@ async def test_row_of_a_newer_declaration_on_the_service(service: Embedded, defa
         assert client.status.refused_declarations == ()
 
     held = await service.setting("n")
-    assert (held["version"], held["default_value"], setting.get(user="u")) == (
+    assert (held["version"], held["default_value"], setting.setting.get(user="u")) == (
         "1.1",
         default,
         default,
@@ -508,7 +512,7 @@ async def test_row_of_an_older_declaration_on_the_service(service: Embedded) -> 
     async with service.client() as client:
         (outdated,) = client.status.outdated_declarations
 
-    assert (outdated.latest_version, setting.get(user="u")) == ("2.0", 7)
+    assert (outdated.latest_version, setting.setting.get(user="u")) == ("2.0", 7)
 
 
 async def test_row_of_a_name_that_became_an_alias_on_the_service(service: Embedded) -> None:
@@ -518,7 +522,7 @@ async def test_row_of_a_name_that_became_an_alias_on_the_service(service: Embedd
     setting = declared(service.registry)
 
     async with service.client():
-        assert (setting.get(user="u"), setting.get(user="v")) == (9, 7)
+        assert (setting.setting.get(user="u"), setting.setting.get(user="v")) == (9, 7)
 
 
 async def test_row_of_a_newer_alias_on_the_service(service: Embedded) -> None:
@@ -530,7 +534,11 @@ async def test_row_of_a_newer_alias_on_the_service(service: Embedded) -> None:
     async with service.client() as client:
         (refused,) = client.status.refused_declarations
 
-    assert (refused.outcome, setting.get(user="u"), setting.get(user="v")) == ("refused", 9, 1)
+    assert (refused.outcome, setting.setting.get(user="u"), setting.setting.get(user="v")) == (
+        "refused",
+        9,
+        1,
+    )
     assert (await service.setting("n"))["name"] == "new"
 
 
@@ -551,7 +559,7 @@ async def test_row_of_a_rename_on_the_service(service: Embedded) -> None:
     setting = declared(service.registry, version="1.1", alias="old")
 
     async with service.client():
-        assert (setting.get(user="u"), setting.get(user="v")) == (9, 1)
+        assert (setting.setting.get(user="u"), setting.setting.get(user="v")) == (9, 1)
 
     assert (await service.setting("old"))["name"] == "n"
 
@@ -564,7 +572,11 @@ async def test_row_of_a_rename_that_came_too_early_on_the_service(service: Embed
     async with service.client() as client:
         (refused,) = client.status.refused_declarations
 
-    assert (refused.outcome, setting.get(user="u"), setting.get(user="v")) == ("refused", 9, 7)
+    assert (refused.outcome, setting.setting.get(user="u"), setting.setting.get(user="v")) == (
+        "refused",
+        9,
+        7,
+    )
     assert (await service.setting("old"))["name"] == "old"
 
 
@@ -574,7 +586,7 @@ async def test_row_of_an_unknown_setting_on_the_service(
     setting = declared(service.registry, version="2.3", alias="gone", default=0)
 
     async with service.client():
-        assert setting.get(user="u") == 0
+        assert setting.setting.get(user="u") == 0
 
     assert (await service.setting("n"))["version"] == "2.3"
     assert sum("1.0 first" in record.getMessage() for record in caplog.records) == 1
@@ -588,4 +600,4 @@ async def test_row_of_two_settings_on_the_service(service: Embedded) -> None:
     async with service.client() as client:
         (refused,) = client.status.refused_declarations
 
-    assert (refused.outcome, setting.get(user="u")) == ("refused", 7)
+    assert (refused.outcome, setting.setting.get(user="u")) == ("refused", 7)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
+import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import httpx
 import pytest
+from pydantic import AfterValidator, Field
 
 from heksher import (
     TRACK_ALL,
@@ -17,15 +20,18 @@ from heksher import (
     ServiceError,
     ServiceUnavailable,
     Setting,
+    SettingType,
     ThreadHeksherClient,
 )
 from heksher.clients.last_good import LastGood
 from heksher.clients.querying import MAX_NAMES
 from heksher.exceptions import InvalidClient
+from heksher.settings.setting_type import Conversion
 from heksher.settings.state import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from clients.conftest import Canned
@@ -48,7 +54,7 @@ class Program:
     def declare(self, name: str, default: Any = 1, **options: Any) -> Setting[Any, ...]:
         return Setting(
             name,
-            type(default),
+            options.pop("type", type(default)),
             configurable_features=FEATURES,
             default_value=default,
             registry=self.registry,
@@ -239,7 +245,9 @@ def test_without_a_snapshot_the_start_fails_and_says_why_there_is_none(
     assert "is not used: it cannot be read: No such file" in caplog.text
 
 
-@pytest.mark.parametrize("raw", [b"", b"heksher-snapshot/2 x 1\n{}", b"heksher-snapshot/1 x 1\n{}"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"heksher-snapshot/2 x 1\n{}", b"heksher-snapshot/1 x 1\n{}", b"{}"]
+)
 def test_a_file_that_cannot_be_trusted_is_ignored_with_a_warning(
     program: Program, caplog: pytest.LogCaptureFixture, raw: bytes
 ) -> None:
@@ -274,7 +282,7 @@ def test_it_is_written_after_an_update_that_changed_something_only(program: Prog
         client.reload()
 
         assert unchanged == first
-        assert len(program.saved()["answers"][0]["settings"]["a"]["rules"]) == 2
+        assert len(program.saved()["settings"]["a"]["rules"]) == 2
 
 
 def test_a_new_order_of_context_features_is_written_though_no_answer_changed(
@@ -319,7 +327,7 @@ def test_what_could_not_be_written_is_written_once_it_can(
             client.reload()
         client.reload()
 
-        assert len(program.saved()["answers"][0]["settings"]["a"]["rules"]) == 2
+        assert len(program.saved()["settings"]["a"]["rules"]) == 2
 
 
 @pytest.mark.parametrize("name", ["nowhere/file", "a\0b"])
@@ -389,6 +397,129 @@ def test_a_malformed_setting_costs_the_file_nothing(program: Program) -> None:
     with program.running():
         assert program.setting.get(environment=None, user="x") == 7
         assert other.get(environment=None, user="y") == 8
+
+
+def restarted(program: Program) -> AbstractContextManager[ThreadHeksherClient]:
+    """Start the program anew while the service is away."""
+    program.forget()
+    program.canned.instead = [away]
+    return program.running()
+
+
+def test_a_value_that_stands_in_for_a_refused_one_is_in_the_file(program: Program) -> None:
+    with program.running() as client:
+        program.canned.rules.clear()
+        program.canned.rule("a", 1, "seven", user="x")
+        client.reload()
+        assert program.setting.get(environment=None, user="x") == 7
+
+    with restarted(program):
+        assert program.setting.get(environment=None, user="x") == 7
+
+
+def test_validators_see_what_the_service_sent_again_not_what_they_made_of_it(
+    program: Program,
+) -> None:
+    program.setting.add_validator(lambda value, _rule, _setting: value * 10)
+    program.canned.settings["a"]["default_value"] = 2
+    with program.running() as client:
+        program.canned.rule("a", 2, "eight", user="y")
+        client.reload()
+        assert program.setting.get(environment=None, user="x") == 70
+
+    for _ in range(2):
+        with restarted(program):
+            assert program.setting.get(environment=None, user="x") == 70
+            assert program.setting.get(environment=None, user="y") == 20
+
+
+def test_validators_see_former_values_that_stand_in_for_refused_ones(program: Program) -> None:
+    program.setting.add_validator(lambda value, _rule, _setting: value * 10)
+    with program.running() as client:
+        program.canned.rules.clear()
+        program.canned.rule("a", 1, "seven", user="x")
+        client.reload()
+
+    with restarted(program):
+        assert program.setting.get(environment=None, user="x") == 70
+
+
+def test_a_value_that_no_json_stands_for_harms_only_itself(
+    program: Program, caplog: pytest.LogCaptureFixture
+) -> None:
+    larger = program.declare(
+        "b", 1, type=Annotated[int, AfterValidator(lambda value: value + (value > 1))]
+    )
+    program.canned.add("b", 5, configurable_features=FEATURES)
+    program.canned.rule("b", 2, 6, user="x")
+    with program.running() as client:
+        client.reload()
+        assert larger.get(environment=None, user="x") == 7
+
+    told = [one.message for one in caplog.records if "left out of the snapshot" in one.message]
+    assert [text.partition("setting ")[2] for text in told] == [
+        "'b': rule 2: it would be read as another value",
+        "'b': the service's default: it would be read as another value",
+    ]
+    with restarted(program):
+        assert larger.get(environment=None, user="x") == larger.default_value
+        assert program.setting.get(environment=None, user="x") == 7
+
+
+def test_a_declaration_that_changed_since_costs_what_no_longer_fits(program: Program) -> None:
+    program.canned.add("b", 5, configurable_features=FEATURES)
+    program.canned.rule("b", 2, 60, user="x")
+    program.canned.rule("b", 3, 7, user="y")
+    before = program.declare("b", 1)
+    program.run_once()
+    del before
+    gc.collect()
+    after = program.declare("b", 2, type=Annotated[int, Field(le=9)])
+
+    with restarted(program) as client:
+        values = [after.get(environment=None, user=user) for user in ("x", "y", "z")]
+        assert values == [5, 7, 5]
+        assert [one.rule_id for one in client.status.rejected_rules] == [2]
+        assert program.setting.get(environment=None, user="x") == 7
+
+
+class Watched(SettingType[int]):
+    """An `int` that notes which threads encode it."""
+
+    def __init__(self) -> None:
+        self.threads: set[int] = set()
+
+    def heksher_string(self) -> str:
+        return "int"
+
+    def convert_from_heksher(self, x: Any) -> Conversion[int]:
+        return Conversion(x)
+
+    def convert_to_heksher(self, x: int) -> int:
+        self.threads.add(threading.get_ident())
+        return x
+
+
+async def test_the_event_loop_does_not_build_the_file(program: Program) -> None:
+    kind = Watched()
+    kept = program.declare("b", 1, type=kind)
+    program.canned.add("b", 1, configurable_features=FEATURES)
+    kind.threads.clear()
+    async with httpx.AsyncClient(transport=program.canned.transport()) as http:
+        client = AsyncHeksherClient(
+            URL,
+            1,
+            FEATURES,
+            snapshot_path=program.path,
+            http_client=http,
+            registry=program.registry,
+        )
+        async with client:
+            assert program.saved()["settings"]["b"]["default_value"] == 1
+            assert kept.get(environment=None, user=None) == 1
+
+    assert len(kind.threads) == 1
+    assert threading.get_ident() not in kind.threads
 
 
 def test_a_filtered_state_is_used_only_where_the_same_is_tracked(

@@ -19,6 +19,7 @@ from heksher import (
     SettingType,
     UnexpectedResponse,
 )
+from heksher.settings.setting import declaration_of
 from heksher.settings.setting_type import Conversion
 
 if TYPE_CHECKING:
@@ -216,7 +217,9 @@ async def test_every_answer_to_a_query_is_read_whole(
 
     rule_sets = registry.snapshot.rule_sets
     for setting in settings:
-        ids = {rule.rule_id: rule.value for rule in rule_sets[setting.index].rules()}
+        ids = {
+            rule.rule_id: rule.value for rule in rule_sets[declaration_of(setting).index].rules()
+        }
         assert ids == {
             one["rule_id"]: one["value"]
             for one in queried[setting.name]["rules"]

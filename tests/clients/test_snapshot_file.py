@@ -10,25 +10,29 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from heksher.clients.declaring import DeclarationOutcome, DefaultRead, Standing
-from heksher.clients.snapshot_file import SnapshotFile, SnapshotUnusable, saved_content
+from heksher.clients.snapshot_file import (
+    SavedSetting,
+    SnapshotFile,
+    SnapshotUnusable,
+    saved_content,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ANSWER = b'{"settings": {"a": {"default_value": 1, "rules": []}}}'
-NEW = Standing("a", 2, "a", DeclarationOutcome.UPTODATE, DefaultRead.THEIRS)
-UNKNOWN = Standing("b", 4, None, DeclarationOutcome.REFUSED, DefaultRead.OURS)
+SAVED: SavedSetting = {
+    "canonical_name": "a",
+    "default_read": "theirs",
+    "default_origin": "service default",
+    "default_value": 1,
+    "rules": [{"rule_id": 1, "context_features": [("user", "x")], "value": 2}],
+}
 
 
-def content(*answers: bytes, **fields: Any) -> bytes:
-    known: dict[str, Any] = {
-        "saved_at": 1000.0,
-        "query_filter": None,
-        "feature_order": ["user"],
-        "standings": {"a": NEW, "b": UNKNOWN},
-    }
-    return saved_content(answers or (ANSWER,), **{**known, **fields})
+def content(**settings: Any) -> bytes:
+    return saved_content(
+        (settings or {"a": SAVED}).items(), saved_at=1000.0, feature_order=["user"], tracking=None
+    )
 
 
 @pytest.fixture
@@ -37,13 +41,13 @@ def file(tmp_path: Path) -> SnapshotFile:
 
 
 def test_what_was_saved_is_loaded(file: SnapshotFile) -> None:
-    file.save(content(ANSWER, b'{"settings": {}}'))
+    file.save(content(a=SAVED, b={**SAVED, "canonical_name": None, "rules": []}))
 
     saved = file.load(1001.0)
 
     assert saved["feature_order"] == ["user"]
-    assert saved["standings"] == {"a": {"canonical_name": "a", "default_read": "theirs"}}
-    assert [list(answer["settings"]) for answer in saved["answers"]] == [["a"], []]
+    assert saved["settings"]["a"] == SAVED
+    assert list(saved["settings"]) == ["a", "b"]
 
 
 def test_only_the_owner_may_read_it_however_often_it_is_written(file: SnapshotFile) -> None:
@@ -113,7 +117,7 @@ def damaged(raw: bytes) -> dict[str, bytes]:
         "two files in one": raw + raw,
         "zeros": bytes(len(raw)),
         "random bytes": bytes(range(256)),
-        "another format": raw.replace(b"heksher-snapshot/1", b"heksher-snapshot/2", 1),
+        "another format": raw.replace(b"heksher-snapshot/2", b"heksher-snapshot/3", 1),
         "the content alone": body,
     }
 
@@ -127,12 +131,21 @@ def test_a_damaged_file_is_unusable(file: SnapshotFile, kind: str) -> None:
         file.load(1001.0)
 
 
+def test_a_file_of_an_older_version_is_refused_and_says_so(file: SnapshotFile) -> None:
+    file.path.write_bytes(b"heksher-snapshot/1 0 2\n{}")
+
+    with pytest.raises(
+        SnapshotUnusable, match=r"not heksher-snapshot/2: another version of heksher"
+    ):
+        file.load(0)
+
+
 WRONG_SHAPES = {
-    "no JSON": content(b"{"),
-    "an answer of another shape": content(b'{"settings": []}'),
+    "no JSON": content() + b"]",
+    "settings of another shape": content(a=[]),
     "a text for the time": content().replace(b"1000.0", b'"1000"'),
     "no time at all": content().replace(b"1000.0", b"NaN"),
-    "an unknown default": content().replace(b'"theirs"', b'"someone\'s"'),
+    "an unknown default": content(a={**SAVED, "default_read": "someone's"}),
 }
 
 
@@ -171,11 +184,16 @@ from pathlib import Path
 from heksher.clients.snapshot_file import SnapshotFile, saved_content
 
 path, letter = sys.argv[1:]
-answer = b'{"settings": {"%s": {"default_value": "%s", "rules": []}}}'
-answer %= (letter.encode(), letter.encode() * 300_000)
+setting = {
+    "canonical_name": None,
+    "default_read": "theirs",
+    "default_origin": "service default",
+    "default_value": letter * 300_000,
+    "rules": [],
+}
 file = SnapshotFile(Path(path), None)
 for _ in range(25):
-    file.save(saved_content([answer], saved_at=0, query_filter=None, feature_order=[], standings={}))
+    file.save(saved_content([(letter, setting)], saved_at=0, feature_order=[], tracking=None))
 """
 
 
@@ -188,8 +206,7 @@ def test_processes_that_write_at_once_never_leave_a_torn_file(file: SnapshotFile
         for letter in "xyz"
     ]
     while any(writer.poll() is None for writer in writers):
-        (answer,) = SnapshotFile(file.path, None).load(0)["answers"]
-        seen |= set(answer["settings"])
+        seen |= SnapshotFile(file.path).load(0)["settings"].keys()
 
     assert [writer.wait() for writer in writers] == [0, 0, 0]
     assert seen - {"a"}

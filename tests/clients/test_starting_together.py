@@ -11,6 +11,7 @@ import pytest
 
 from heksher import Setting, ThreadHeksherClient
 from heksher.settings.registry import Registry
+from heksher.settings.setting import declaration_of
 
 if TYPE_CHECKING:
     from clients.conftest import Canned, Conversation, Embedded
@@ -128,7 +129,7 @@ def test_declarations_that_race_are_sent_again(
     assert {one.name for one in settings} <= canned.settings.keys() | refused
     canned.instead = []
     for setting in settings:
-        canned.rule(setting.name, setting.index, 7, user="x")
+        canned.rule(setting.name, declaration_of(setting).index, 7, user="x")
     refreshed = talk.refresh(thorough=True)
     assert not [one for one in refreshed.standings.values() if one.refusal]
     assert [one.get(user="x") for one in settings] == [7] * SETTINGS

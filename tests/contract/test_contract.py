@@ -18,6 +18,7 @@ import pytest
 
 from heksher import TRACK_ALL, AsyncHeksherClient, Setting
 from heksher.server import create_app
+from heksher.settings.setting import declaration_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -148,7 +149,8 @@ async def test_every_type_is_declared_up_to_date_and_read(
         assert client.status.rejected_rules == ()
 
         assert setting.get(user="jane") == default
-        assert setting.decoder.canonical(raw) == setting.decoder.encode(setting.get(user="john"))
+        decoder = declaration_of(setting).decoder
+        assert decoder.canonical(raw) == decoder.encode(setting.get(user="john"))
 
 
 async def test_rule_with_the_latest_feature_wins(service: Service) -> None:
@@ -186,10 +188,10 @@ async def test_rules_come_and_go_and_change(service: Service) -> None:
 async def test_nothing_new_is_answered_304(service: Service) -> None:
     setting = service.declare("n")
     async with service.client() as client:
-        before = service.registry.snapshot.rule_sets[setting.index]
+        before = service.registry.snapshot.rule_sets[declaration_of(setting).index]
         await client.reload()
 
-        assert service.registry.snapshot.rule_sets[setting.index] is before
+        assert service.registry.snapshot.rule_sets[declaration_of(setting).index] is before
 
 
 async def test_later_version_of_a_new_setting_is_declared_in_two_steps(service: Service) -> None:

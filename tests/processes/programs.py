@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from heksher import AsyncHeksherClient, ClientStateError, Setting, ThreadHeksherClient
+from heksher import AsyncHeksherClient, ClientClosed, ClientStateError, Setting, ThreadHeksherClient
+from heksher.settings.registry import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,6 +115,52 @@ def preload() -> Any:
         set_rule(7)
         workers = [in_child(woken) for _ in range(3)]
         return {"workers": workers, "parent": value(), "said": len(records.forks())}
+
+
+def _given_connections(**options: Any) -> Any:
+    """A client with connections of the program's: parent and child must not share them."""
+    given = ThreadHeksherClient(URL, EVERY, ["user"], **options)
+
+    def child() -> Any:
+        status = given.status
+        seen: list[Any] = [value(), value(), status.started, status.age is not None]
+        seen.append(["http_client" in said for said in records.forks()])
+        seen.append("belong to the parent process" in str(given.status.last_error))
+        try:
+            given.reload()
+        except ClientClosed as error:
+            seen.append("belong to the parent process" in str(error))
+        seen.append(len(list(given.changes())))
+        with client:
+            return [*seen, value()]
+
+    with given:
+        set_rule(7)
+        own = in_child(child)
+        given.reload()
+        return {"child": own, "parent": [value(), len(records.forks())]}
+
+
+def given_http_client() -> Any:
+    with httpx.Client() as http:
+        return _given_connections(http_client=http)
+
+
+def given_transport() -> Any:
+    return _given_connections(http_client_args={"transport": httpx.HTTPTransport()})
+
+
+def grandchild_of_a_child_with_a_client_of_its_own() -> Any:
+    """The copy that ended in the child keeps nothing from waking the child's client in its child."""
+
+    def child() -> Any:
+        value()
+        with client:
+            set_rule(7)
+            return in_child(lambda: woken()["then"])
+
+    with httpx.Client() as http, ThreadHeksherClient(URL, EVERY, ["user"], http_client=http):
+        return in_child(child)
 
 
 def grandchild() -> Any:
@@ -237,7 +284,7 @@ def child_that_reads_nothing() -> Any:
 def parent_is_as_fast_as_before() -> Any:
     with client:
         in_child(value)
-        return type(client.registry.state).__name__
+        return type(DEFAULT.state).__name__
 
 
 def work(queue: Any) -> None:

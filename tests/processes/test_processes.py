@@ -25,8 +25,14 @@ WOKEN = {
 }
 """What a forked child tells: it read the last values at once, and the newest soon after."""
 
+GIVEN = {"child": [1, 1, False, True, [True], True, True, 0, 7], "parent": [7, 0]}
+"""What a child tells whose client was given its connections: it says once that nothing is updated."""
+
 EXPECTED: dict[str, Any] = {
     "preload": {"workers": [WOKEN, WOKEN, WOKEN], "parent": 1, "said": 0},
+    "given_http_client": GIVEN,
+    "given_transport": GIVEN,
+    "grandchild_of_a_child_with_a_client_of_its_own": 7,
     "grandchild": WOKEN,
     "grandchild_of_a_reader": {**WOKEN, "said": 2},
     "reload_in_a_child": [7, 1, 2],

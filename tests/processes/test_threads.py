@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import TYPE_CHECKING
+from itertools import count
+from typing import TYPE_CHECKING, Self
 
 import httpx
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from heksher import Setting, ThreadHeksherClient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from heksher.settings.registry import Registry
 
@@ -22,10 +23,15 @@ BOUND = 30.0
 
 
 class Counting:
-    """A service where two settings hold the number of the query, which counts up."""
+    """A service where all settings hold the number of the query, which counts up.
 
-    def __init__(self) -> None:
+    Args:
+        before: What has to happen before each query is answered.
+    """
+
+    def __init__(self, before: Callable[[], object] = lambda: None) -> None:
         self.count = 0
+        self._before = before
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("context_features"):
@@ -34,10 +40,12 @@ class Counting:
             return httpx.Response(200, json={"settings": []})
         if request.url.path.endswith("declare"):
             return httpx.Response(200, json={"outcome": "uptodate"})
+        self._before()
         self.count += 1
         rule = {"value": self.count, "context_features": [["user", "x"]], "rule_id": 1}
         body = {"default_value": self.count, "rules": [rule]}
-        return httpx.Response(200, json={"settings": {"a": body, "b": body}})
+        names = request.url.params["settings"].split(",")
+        return httpx.Response(200, json={"settings": dict.fromkeys(names, body)})
 
 
 @pytest.fixture(autouse=True)
@@ -88,33 +96,61 @@ def test_readers_see_whole_updates_in_their_order(registry: Registry) -> None:
     assert min(reads) > 0
 
 
+class Churn:
+    """Threads that declare settings, read them and drop them while an update is under way."""
+
+    def __init__(self, registry: Registry, workers: int) -> None:
+        self._registry = registry
+        self._threads = [threading.Thread(target=self._run, args=[one]) for one in range(workers)]
+        self._asked, self._done = threading.Semaphore(0), threading.Semaphore(0)
+        self._is_over = False
+        self.wrong: list[BaseException] = []
+
+    def _run(self, worker: int) -> None:
+        for turn in count():
+            assert self._asked.acquire(timeout=BOUND)
+            if self._is_over:
+                return
+            try:
+                for place in range(3):
+                    name = f"s{worker}_{turn}_{place}"
+                    assert declare(self._registry, name).get(user="x") >= -1
+                    if place == 1:
+                        self._done.release()
+            except BaseException as error:  # noqa: BLE001  # the test shows it
+                self.wrong.append(error)
+
+    def go_on(self) -> None:
+        """Have each thread declare settings; return in the midst of that."""
+        self._asked.release(len(self._threads))
+        for _ in self._threads:
+            assert self._done.acquire(timeout=BOUND)
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over = True
+        self._asked.release(len(self._threads))
+        for thread in self._threads:
+            thread.join(BOUND)
+
+
 def test_settings_may_come_and_go_while_updates_publish(registry: Registry) -> None:
     kept = declare(registry, "a"), declare(registry, "b")
-    wrong: list[BaseException] = []
+    churn = Churn(registry, 2)
+    http = httpx.Client(transport=httpx.MockTransport(Counting(churn.go_on)))
 
-    def churn(worker: int) -> None:
-        for turn in range(100):
-            try:
-                assert declare(registry, f"s{worker}_{turn}").get(user="x") >= -1
-            except BaseException as error:  # noqa: BLE001  # the test shows it
-                wrong.append(error)
-                return
+    with (
+        churn,
+        ThreadHeksherClient(
+            "http://x", 3600, ["user"], http_client=http, registry=registry
+        ) as client,
+    ):
+        for _ in range(UPDATES):
+            client.reload()
 
-    http = httpx.Client(transport=httpx.MockTransport(Counting()))
-    workers = [threading.Thread(target=churn, args=[number]) for number in range(2)]
-    with ThreadHeksherClient(
-        "http://x", 3600, ["user"], http_client=http, registry=registry
-    ) as one:
-        for worker in workers:
-            worker.start()
-        while any(worker.is_alive() for worker in workers):
-            try:
-                one.reload()
-            except httpx.HTTPError:
-                # The settings that come and go are not in this service's answers.
-                continue
-        for worker in workers:
-            worker.join(BOUND)
-
-    assert not wrong
-    assert kept[0].get(user="x") == kept[1].get(user="x") > 1
+    assert not churn.wrong
+    assert kept[0].get(user="x") == kept[1].get(user="x") > UPDATES

@@ -21,6 +21,7 @@ from heksher import (
 )
 from heksher.clients.stub import StubHeksherClient
 from heksher.settings.context import default_source
+from heksher.settings.setting import declaration_of
 
 if TYPE_CHECKING:
     from heksher.settings.registry import Registry
@@ -63,7 +64,7 @@ def test_setting_within_has_the_features_of_the_class(ttl: Setting[int, ...]) ->
     assert ttl.configurable_features == ("environment", "theme", "user")
     assert list(inspect.signature(ttl.get).parameters) == ["environment", "theme", "user"]
     assert ttl.get(environment="e", theme=None, user="x") == 60
-    assert ttl.location.file == __file__
+    assert declaration_of(ttl).location.file == __file__
 
 
 def test_class_stands_for_a_list_in_a_declaration(registry: Registry) -> None:

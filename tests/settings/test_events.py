@@ -14,6 +14,7 @@ import pytest
 from heksher import AsyncHeksherClient, InvalidClient, InvalidSetting, Setting, ThreadHeksherClient
 from heksher.settings.compiling import CompileOptions, compile_rule_set
 from heksher.settings.rules import Origin, RuleSet
+from heksher.settings.setting import declaration_of
 from heksher.settings.state import Snapshot
 from heksher.testing import LocalService
 
@@ -262,8 +263,12 @@ def publish_number(registry: Registry, settings: list[Setting[int, ...]], number
     registry.publish(
         Snapshot(
             rule_sets={
-                setting.index: compile_rule_set(
-                    setting, number, [(1, [["user", "x"]], number)], previous=None, options=options
+                declaration_of(setting).index: compile_rule_set(
+                    declaration_of(setting),
+                    number,
+                    [(1, [["user", "x"]], number)],
+                    previous=None,
+                    options=options,
                 )
                 for setting in settings
             }

@@ -17,6 +17,7 @@ from heksher.settings.context import default_source
 from heksher.settings.explaining import FeatureSource
 from heksher.settings.registry import Registry
 from heksher.settings.rules import Origin
+from heksher.settings.setting import declaration_of
 from heksher.settings.state import Snapshot, Source
 
 if TYPE_CHECKING:
@@ -55,8 +56,10 @@ def test_explanation_replays_to_what_get_returns(
     setting = Setting("a", int, FEATURES, -1, registry=registry)
     raw = [(number, list(map(list, one.items())), number) for number, one in enumerate(rules)]
     options = CompileOptions(feature_order=order)
-    rule_set = compile_rule_set(setting, -2, raw, previous=None, options=options)
-    registry.publish(Snapshot(rule_sets={setting.index: rule_set}, feature_order=tuple(order)))
+    rule_set = compile_rule_set(declaration_of(setting), -2, raw, previous=None, options=options)
+    registry.publish(
+        Snapshot(rule_sets={declaration_of(setting).index: rule_set}, feature_order=tuple(order))
+    )
     registry.set_defaults(
         {name: default_source(name, lambda value=value: value) for name, value in defaults.items()}
     )
@@ -154,7 +157,11 @@ def test_explanation_of_a_snapshot_says_so_and_how_old_it_is(
     rule_set = publish(setting, [(1, [["user", "x"]], 2)])
     taken_at = registry.snapshot.taken_at - 3_600
     registry.publish(
-        Snapshot(rule_sets={setting.index: rule_set}, source=Source.SNAPSHOT, taken_at=taken_at)
+        Snapshot(
+            rule_sets={declaration_of(setting).index: rule_set},
+            source=Source.SNAPSHOT,
+            taken_at=taken_at,
+        )
     )
 
     why = setting.explain(user="x")

@@ -29,6 +29,7 @@ from heksher import (
     SettingsModel,
     UsageError,
 )
+from heksher.settings.setting import declaration_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,7 +98,7 @@ def test_settings_are_declared_where_the_class_is_written(registry: Registry) ->
     class Cache(SettingsModel, prefix="c", configurable_features=["user"], registry=registry):
         ttl: int = 60
 
-    location = Cache.settings["ttl"].location
+    location = declaration_of(Cache.settings["ttl"]).location
     assert location.file == __file__
     assert location.line == line
 
@@ -347,8 +348,6 @@ def test_generic_model_is_declared_when_it_is_parametrised(registry: Registry) -
     assert [one.type_string for one in registry.declared()] == ["Sequence<int>"]
     assert Listed[int] is numbers
     assert numbers.get(user="x").items == []
-    with pytest.raises(InvalidSetting, match=r"Listed\[str\].*declared twice"):
-        _ = Listed[str]
 
 
 def test_parametrised_models_with_prefixes_of_their_own_live_together(registry: Registry) -> None:
@@ -373,7 +372,7 @@ def test_forward_reference_is_resolved_at_first_use(
 
     assert model.get(user="x").a == 3
     assert [one.name for one in registry.declared()] == ["m.a"]
-    assert model.settings["a"].location.file == __file__
+    assert declaration_of(model.settings["a"]).location.file == __file__
 
 
 def test_forward_reference_is_resolved_when_settings_are_listed(

@@ -31,6 +31,7 @@ from heksher.settings.comparing import identical
 from heksher.settings.context import default_source
 from heksher.settings.frozen import FrozenDict
 from heksher.settings.rules import Origin, RuleSet
+from heksher.settings.setting import declaration_of
 from heksher.settings.state import Snapshot
 from heksher.settings.types import decoder_of
 from heksher.settings.values import Rejected
@@ -187,7 +188,7 @@ def test_model_sees_one_state_while_another_setting_is_overridden(registry: Regi
     def publishing() -> str:
         number = next(numbers)
         rule_sets = {
-            setting.index: RuleSet(("user",), (), number, Origin.SERVICE_DEFAULT)
+            declaration_of(setting).index: RuleSet(("user",), (), number, Origin.SERVICE_DEFAULT)
             for setting in Pair.settings.values()
         }
         registry.publish(Snapshot(rule_sets=rule_sets))

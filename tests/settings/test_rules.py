@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from itertools import combinations, permutations, product
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +11,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from heksher import Setting, bind_context
-from heksher.settings import resolving
 from heksher.settings.compiling import CompileOptions, compile_rule_set
 from heksher.settings.registry import Registry
 from heksher.settings.rules import Origin, RuleSet
+from heksher.settings.setting import declaration_of
 from heksher.settings.state import Snapshot, Source
 
 if TYPE_CHECKING:
@@ -57,11 +56,17 @@ def published(
     registry = Registry()
     setting = Setting("s", int, features, DEFAULT, registry=registry)
     rule_set = compile_rule_set(
-        setting, DEFAULT, raw(rules), previous=None, options=CompileOptions(feature_order=order)
+        declaration_of(setting),
+        DEFAULT,
+        raw(rules),
+        previous=None,
+        options=CompileOptions(feature_order=order),
     )
     registry.publish(
         Snapshot(
-            rule_sets={setting.index: rule_set}, feature_order=tuple(order), source=Source.SERVICE
+            rule_sets={declaration_of(setting).index: rule_set},
+            feature_order=tuple(order),
+            source=Source.SERVICE,
         )
     )
     return setting
@@ -192,24 +197,6 @@ def test_more_tiers_than_are_generated_resolve_as_documented() -> None:
         assert setting.get(**context) == oracle(rules, context, features)
         with bind_context(**context):
             assert setting.get() == oracle(rules, context, features)
-
-
-def test_more_shapes_than_are_generated_resolve_as_documented(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(resolving, "MAX_SHAPES", 0)
-    features = tuple("abcdefghi")
-    names = [one for width in (1, 2, 3, 4) for one in combinations(features, width)][:300]
-    for number, chosen in enumerate(names):
-        rules = [(1, dict.fromkeys(chosen, "x")), (2, {features[number % 9]: "x"})]
-        if len(chosen) == 1:
-            continue
-        setting = published(rules, features, features)
-        context = dict.fromkeys(features, "x")
-        assert setting.get(**context) == oracle(rules, context, features)
-        with bind_context(**context):
-            assert setting.get() == oracle(rules, context, features)
-        assert setting.get(**dict.fromkeys(features, "y")) == DEFAULT
 
 
 def test_feature_unknown_to_the_service_counts_as_earlier_than_all() -> None:
@@ -428,7 +415,11 @@ def test_reordered_rule_set_reads_by_the_new_order(registry: Registry, publish: 
 def compiled(rules: Sequence[Any], default: Any = 0) -> RuleSet[Any]:
     setting = Setting("s", float, ["a", "b"], 0.0, registry=Registry())
     return compile_rule_set(
-        setting, default, rules, previous=None, options=CompileOptions(feature_order=("a", "b"))
+        declaration_of(setting),
+        default,
+        rules,
+        previous=None,
+        options=CompileOptions(feature_order=("a", "b")),
     )
 
 
@@ -504,25 +495,22 @@ def test_reordered_rules_resolve_and_are_listed_as_if_compiled_so(
 def compiled_of(rules: Sequence[tuple[int, Conditions]], order: Sequence[str]) -> RuleSet[Any]:
     setting = Setting("s", int, FEATURES, DEFAULT, registry=Registry())
     return compile_rule_set(
-        setting, DEFAULT, raw(rules), previous=None, options=CompileOptions(feature_order=order)
+        declaration_of(setting),
+        DEFAULT,
+        raw(rules),
+        previous=None,
+        options=CompileOptions(feature_order=order),
     )
 
 
-def generated_of(rules: Sequence[tuple[int, Conditions]], order: Sequence[str]) -> RuleSet[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resolving, "MIN_SPARSE_TIERS", len(rules) + 1)
-        patch.setattr(resolving, "_factories", {})
-        return compiled_of(rules, order)
-
-
 @pytest.mark.parametrize("changed", [None, 0, len(SPARSE) - 1])
-def test_packed_and_generated_rules_are_compared_alike(changed: int | None) -> None:
+def test_rules_of_many_tiers_are_compared(changed: int | None) -> None:
     rules = [one for one in SPARSE if one[0] != changed]
 
-    for one, other in product([generated_of, compiled_of], repeat=2):
-        assert one(rules, FEATURES).reads_as(other(SPARSE, FEATURES)) is (changed is None)
-        assert one(rules, FEATURES).lists_as(other(SPARSE, FEATURES)) is (changed is None)
-        assert list(one(rules, FEATURES).rules()) == list(other(rules, FEATURES).rules())
+    one, other = compiled_of(rules, FEATURES), compiled_of(SPARSE, FEATURES)
+
+    assert one.reads_as(other) is one.lists_as(other) is (changed is None)
+    assert sorted(rule.rule_id for rule in one.rules()) == [number for number, _ in rules]
 
 
 def test_rules_that_read_alike_are_listed_by_their_own_ids() -> None:
@@ -544,22 +532,3 @@ def test_newer_of_two_equal_rules_is_used_among_many_tiers(
     assert setting.get(a="x", b="x", c=None, d=None) == 99
     assert setting.explain(a="x", b="x", c=None, d=None).rule_id == 99
     assert [one.rule_id for one in rule_set.rejections] == [older]
-
-
-@pytest.mark.parametrize(
-    ("rules", "most"),
-    [([(number, {"a": f"x{number}"}) for number in range(50)], 4), (SPARSE, 6), ([], 1)],
-    ids=["one tier", "many tiers", "none"],
-)
-def test_rule_set_adds_few_objects_for_the_collector_to_walk_through(
-    rules: list[tuple[int, Conditions]], most: int
-) -> None:
-    kept = [compiled_of(rules, FEATURES)]
-    gc.collect()
-    before = len(gc.get_objects())
-
-    kept += [compiled_of(rules, FEATURES) for _ in range(20)]
-
-    gc.collect()
-    # All of them but for a few that others may have made meanwhile.
-    assert len(gc.get_objects()) - before <= 20 * most + 10

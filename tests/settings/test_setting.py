@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import gc
-import importlib.util
 import inspect
 import json
-import pickle
 import sys
 import threading
 import weakref
@@ -34,6 +31,7 @@ from heksher import (
     MissingContextFeature,
     Resolution,
     Setting,
+    SettingsModel,
     UnknownSetting,
     UsageError,
     bind_context,
@@ -43,12 +41,12 @@ from heksher.settings.compiling import CompileOptions, compile_rule_set
 from heksher.settings.context import default_source
 from heksher.settings.frozen import FrozenDict, FrozenList
 from heksher.settings.registry import Registry
-from heksher.settings.rules import Origin, Rule
+from heksher.settings.rules import Origin, ServiceRule
+from heksher.settings.setting import declaration_of
 from heksher.settings.state import Snapshot, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from conftest import Publish
 
@@ -78,7 +76,9 @@ def set_default(registry: Registry, /, **defaults: Any) -> None:
 
 def compiled(setting: Setting[int, ...], rules: Sequence[Any]) -> Any:
     options = CompileOptions(feature_order=setting.configurable_features)
-    return compile_rule_set(setting, setting.raw_default, rules, previous=None, options=options)
+    return compile_rule_set(
+        declaration_of(setting), setting.raw_default, rules, previous=None, options=options
+    )
 
 
 def test_subscript_and_second_argument_declare_the_same(registry: Registry) -> None:
@@ -105,7 +105,10 @@ def test_arguments_left_out_have_their_documented_values(registry: Registry) -> 
     setting = ttl(registry)
 
     assert (setting.alias, setting.version, dict(setting.metadata)) == (None, "1.0", {})
-    assert (len(setting.validators), len(setting.listeners)) == (0, 0)
+    assert (len(declaration_of(setting).validators), len(declaration_of(setting).listeners)) == (
+        0,
+        0,
+    )
 
 
 def test_description_is_metadata(registry: Registry) -> None:
@@ -174,22 +177,6 @@ def test_subclass_may_leave_the_type_open(registry: Registry) -> None:
     assert (type(setting), setting.type_string) == (Own, "int")
 
 
-def test_subclass_with_its_own_constructor_is_declared_at_the_callers_line(
-    registry: Registry,
-) -> None:
-    class Own(Setting[int]):
-        def __init__(self, name: str) -> None:
-            super().__init__(
-                name, configurable_features=["user"], default_value=1, registry=registry
-            )
-
-    one = Own("a")
-    with pytest.raises(InvalidSetting, match="declared twice"):
-        Own("a")
-
-    assert one.location.file == __file__
-
-
 def test_subscript_with_type_variables_may_be_filled_in_later(registry: Registry) -> None:
     lists: Any = Setting[list[T]]  # type: ignore[valid-type]
 
@@ -212,47 +199,56 @@ def test_type_left_out_is_an_error(registry: Registry) -> None:
         Setting("a", configurable_features=["user"], default_value=1, registry=registry)
 
 
-def test_second_living_setting_of_a_name_is_an_error_naming_both_places(
+@pytest.mark.parametrize("method", ["get", "explain"])
+def test_subclass_that_overrides_what_is_generated_is_refused(method: str) -> None:
+    mixin = type("Mixin", (), {method: lambda self: 5})
+
+    for bases, namespace in [((Setting,), {method: lambda self: 5}), ((mixin, Setting), {})]:
+        with pytest.raises(InvalidSetting, match=rf"Own overrides {method}\(\), .* another name"):
+            type("Own", bases, namespace)
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_name_that_no_path_of_a_url_can_hold_is_refused(name: str, registry: Registry) -> None:
+    with pytest.raises(InvalidSetting, match="no URL can hold it"):
+        ttl(registry, name)
+    with pytest.raises(InvalidSetting, match="no URL can hold it"):
+        ttl(registry, alias=name)
+
+
+def test_error_of_a_defaults_function_reaches_the_caller_after_one_call(
     registry: Registry,
 ) -> None:
-    first = Setting("a.b", int, ["user"], 1, registry=registry)
+    class Model(SettingsModel, prefix="m", context=["user"], registry=registry):
+        a: int = 1
 
-    with pytest.raises(InvalidSetting) as caught:
-        Setting("a.b", int, ["user"], 1, registry=registry)
+    setting, calls = ttl(registry), []
 
-    assert "'a.b'" in str(caught.value)
-    assert f"{__file__}:{first.location.line}" in str(caught.value)
-    assert str(caught.value).count(f"{__file__}:") == 2
-    assert registry.find("a.b") is first
+    def fail() -> str:
+        calls.append(1)
+        raise IndexError("mine")
 
+    set_default(registry, user=fail)
+    for read in (setting.get, setting.explain, Model.get, lambda: Model.settings["a"].get()):
+        with pytest.raises(IndexError, match="mine") as caught:
+            read()
+        assert caught.value.__context__ is None
 
-def test_same_line_again_replaces_the_setting(registry: Registry, publish: Publish) -> None:
-    old, new = [Setting("a", int, ["user"], value, registry=registry) for value in (1, 2)]
-
-    assert registry.find("a") is new
-    assert registry.declared() == [new]
-    assert set(registry.readable().values()) == {old, new}
-    publish(old, default=7)
-    assert (old.get(user="x"), new.get(user="x")) == (7, 2)
+    assert len(calls) == 4
 
 
-def test_reloaded_module_declares_its_settings_anew(tmp_path: Path) -> None:
-    path = tmp_path / "declares.py"
-    path.write_text(
-        "from heksher import Setting\n"
-        "ttl = Setting[int]('test_setting.reloaded', configurable_features=['user'], default_value=1)\n"
-    )
-    spec = importlib.util.spec_from_file_location("declares", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+def test_validators_that_threads_add_at_once_are_all_kept(
+    fast_switching: None, registry: Registry
+) -> None:
+    setting = ttl(registry)
 
-    spec.loader.exec_module(module)
-    first = module.ttl
-    spec.loader.exec_module(module)
+    def add() -> None:
+        for _ in range(200):
+            setting.add_validator(lambda value, rule, setting: value)
 
-    assert module.ttl is not first
-    assert module.ttl.location == first.location
+    run_all(*[add] * 4)
+
+    assert len(declaration_of(setting).validators) == 800
 
 
 def test_name_of_a_dropped_setting_is_free_again(registry: Registry) -> None:
@@ -260,13 +256,11 @@ def test_name_of_a_dropped_setting_is_free_again(registry: Registry) -> None:
 
     again = Setting("a", str, ["user"], "x", registry=registry)
 
-    assert registry.find("a") is again
+    assert registry.find("a").setting is again
 
 
 def test_registry_holds_settings_weakly(registry: Registry) -> None:
     reference = weakref.ref(ttl(registry))
-
-    gc.collect()
 
     assert reference() is None
     assert registry.declared() == []
@@ -279,9 +273,9 @@ def test_kept_get_keeps_its_setting_and_sees_every_update(
     registry: Registry, publish: Publish
 ) -> None:
     read = partial(ttl(registry).get, user="john")
-    gc.collect()
 
-    (setting,) = registry.declared()
+    (declaration,) = registry.declared()
+    setting = declaration.setting
     assert read() == 60
     publish(setting, IF_USER_IS_JOHN)
 
@@ -292,7 +286,7 @@ def test_kept_get_keeps_its_setting_and_sees_every_update(
 def test_settings_are_listed_in_order_of_declaration(registry: Registry) -> None:
     settings = [ttl(registry, name) for name in ("b", "a", "c.d")]
 
-    assert registry.declared() == settings
+    assert [one.setting for one in registry.declared()] == settings
     assert [one.name for one in settings] == ["b", "a", "c.d"]
 
 
@@ -474,7 +468,7 @@ def test_value_that_is_no_str_matches_nothing(
 def test_explanation_says_that_a_value_of_another_type_matches_nothing(registry: Registry) -> None:
     explained = ttl(registry).explain(user=5)
 
-    assert "user=5 (argument, a int, which matches nothing: give a str)" in str(explained)
+    assert "user=5 (argument, an int, which matches nothing: give a str)" in str(explained)
     assert "matches nothing" not in str(ttl(registry).explain(user=None))
 
 
@@ -839,7 +833,7 @@ def test_explanation_is_of_what_get_returns(
     registry = Registry()
     setting = ttl(registry)
     rule_set = compiled(setting, [(1, [["user", rule_value]], 10)])
-    registry.publish(Snapshot(rule_sets={setting.index: rule_set}))
+    registry.publish(Snapshot(rule_sets={declaration_of(setting).index: rule_set}))
     set_default(registry, user=lambda: default)
     given_features = {} if argument is ... else {"user": argument}
 
@@ -879,8 +873,8 @@ def test_descriptor_without_a_name_takes_that_of_its_attribute(registry: Registr
             return value
 
     assert Config.cache_ttl.name == "cache_ttl"
-    assert registry.find("cache_ttl") is Config.cache_ttl
-    assert Config.cache_ttl.validators == (Config.check,)
+    assert registry.find("cache_ttl").setting is Config.cache_ttl
+    assert declaration_of(Config.cache_ttl).validators == (Config.check,)
     assert Config.cache_ttl.get(user="x") == 60
 
 
@@ -983,7 +977,7 @@ def test_validators_are_called_in_order_with_value_rule_and_setting(
     calls: list[Any] = []
 
     @setting.add_validator
-    def double(value: int, rule: Rule | None, setting: Setting[int]) -> int:
+    def double(value: int, rule: ServiceRule | None, setting: Setting[int]) -> int:
         calls.append((value, rule, setting))
         return value * 2
 
@@ -991,7 +985,7 @@ def test_validators_are_called_in_order_with_value_rule_and_setting(
     publish(setting, IF_USER_IS_JOHN, default=5)
 
     assert (setting.get(user="john"), setting.get(user="x"), setting.default_value) == (21, 11, 60)
-    assert calls == [(5, None, setting), (10, Rule(1, (("user", "john"),), 10), setting)]
+    assert calls == [(5, None, setting), (10, ServiceRule(1, (("user", "john"),), 10), setting)]
 
 
 @pytest.mark.parametrize("error", [TypeError, ValueError, KeyError, ZeroDivisionError])
@@ -1060,7 +1054,7 @@ def test_client_is_told_of_new_settings_and_of_new_validators(registry: Registry
     setting = ttl(registry)
     setting.add_validator(lambda value, rule, setting: value)
 
-    assert client.told == ["declared", setting]
+    assert client.told == ["declared", declaration_of(setting)]
 
 
 @pytest.mark.parametrize("what", [None, 5, "text"], ids=shown)
@@ -1114,7 +1108,11 @@ def test_on_coerce_is_given_all_there_is_to_know(registry: Registry, publish: Pu
     calls: list[Any] = []
 
     def decide(
-        coerced: list[str], raw: Any, coercions: Sequence[Coercion], rule: Rule | None, setting: Any
+        coerced: list[str],
+        raw: Any,
+        coercions: Sequence[Coercion],
+        rule: ServiceRule | None,
+        setting: Any,
     ) -> list[str]:
         calls.append(
             (coerced, raw, [one.path for one in coercions], rule and rule.rule_id, setting)
@@ -1171,15 +1169,15 @@ def test_listener_is_kept_with_its_context_until_removed(registry: Registry) -> 
     with bind_context(user="x"):
         remove = setting.on_change(lambda changed: heard.append((changed, changed.get())))
     other = setting.on_change(lambda changed: None)
-    for context, listener in setting.listeners:
+    for context, listener in declaration_of(setting).listeners:
         context.copy().run(listener, setting)
     remove()
     remove()
 
     assert heard == [(setting, 60)]
-    assert len(setting.listeners) == 1
+    assert len(declaration_of(setting).listeners) == 1
     other()
-    assert not setting.listeners
+    assert not declaration_of(setting).listeners
 
 
 def test_same_listener_may_be_registered_twice_and_removed_once(registry: Registry) -> None:
@@ -1190,24 +1188,13 @@ def test_same_listener_may_be_registered_twice_and_removed_once(registry: Regist
     first()
     first()
 
-    assert len(setting.listeners) == 1
+    assert len(declaration_of(setting).listeners) == 1
 
 
 def test_copy_gives_the_setting_itself(registry: Registry) -> None:
     setting = ttl(registry)
 
     assert copy.copy(setting) is copy.deepcopy(setting) is copy.deepcopy([setting])[0] is setting
-
-
-def test_pickle_goes_by_name() -> None:
-    setting = Setting("test_setting.pickled", int, ["user"], 1)
-    pickled = pickle.dumps([setting])
-
-    assert pickle.loads(pickled)[0] is setting  # noqa: S301
-    del setting
-    gc.collect()
-    with pytest.raises(UnknownSetting, match="import the module that declares it"):
-        pickle.loads(pickled)  # noqa: S301
 
 
 def test_repr_names_setting_and_type(registry: Registry) -> None:
@@ -1250,7 +1237,14 @@ def test_threads_read_whole_states_while_another_publishes(
     def write() -> None:
         for number in range(300):
             rule_set = compiled(one, [(1, [["user", "john"]], number)])
-            registry.publish(Snapshot(rule_sets={one.index: rule_set, two.index: rule_set}))
+            registry.publish(
+                Snapshot(
+                    rule_sets={
+                        declaration_of(one).index: rule_set,
+                        declaration_of(two).index: rule_set,
+                    }
+                )
+            )
             set_default(registry, user="john")
         done.set()
 

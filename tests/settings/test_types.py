@@ -730,7 +730,7 @@ def test_forward_reference_is_resolved_where_the_setting_is_declared(
     setting: Any = Setting[annotation](
         "s",
         configurable_features=["user"],
-        default_value=decoder_of(annotation, Namespace(globals(), {})).decode(
+        default_value=decoder_of(annotation, Namespace(globals())).decode(
             {"E": "a", "S": [], "M": {}}[type_string[0]], []
         ),
         registry=Registry(),

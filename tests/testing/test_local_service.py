@@ -172,7 +172,7 @@ def test_closing_ends_its_thread_and_its_port() -> None:
     service.close()
     service.close()
 
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
     with pytest.raises(httpx.ConnectError):
         httpx.get(url)
 
@@ -185,4 +185,4 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.Mo
 
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'heksher\[server\]'"):
         LocalService(FEATURES)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before

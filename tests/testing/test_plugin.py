@@ -320,3 +320,62 @@ def test_plugin_is_an_entry_point_and_part_of_the_wheel() -> None:
 
     assert project["project"]["entry-points"]["pytest11"] == {"heksher": "pytest_heksher"}
     assert "pytest_heksher.py" in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+
+
+def test_tests_that_do_not_use_the_plugin_pay_nothing(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    pytester.makepyfile(
+        """
+        import sys, unittest
+
+        def test_fixtures(request):
+            assert request.fixturenames == ["request"]
+            assert not [name for name in sys.modules if name.partition(".")[0] == "heksher"]
+            assert not {"httpx", "pydantic"} & sys.modules.keys()
+
+        class Case(unittest.TestCase):
+            def test_method(self):
+                assert "heksher" not in sys.modules
+        """
+    )
+
+    result = pytester.runpytest_subprocess("-p", "pytest_heksher", "--setup-show")
+
+    result.assert_outcomes(passed=2)
+    assert "_heksher_marker" not in result.stdout.str()
+
+
+def test_marker_stands_before_the_tests_own_fixtures_and_on_classes_and_parameters(
+    run: Run,
+) -> None:
+    result = run(
+        """
+        import unittest
+
+        @pytest.fixture
+        def from_fixture():
+            return ttl.get(environment="e", user="x")
+
+        @pytest.mark.heksher({"cache.ttl": 1})
+        def test_fixture(from_fixture):
+            assert from_fixture == 1
+
+        @pytest.mark.parametrize("expected", [60, pytest.param(2, marks=pytest.mark.heksher({"cache.ttl": 2}))])
+        def test_parameters(expected):
+            assert read()[0] == expected
+
+        @pytest.mark.heksher({"cache.ttl": 3})
+        class TestClass:
+            def test_method(self):
+                assert read()[0] == 3
+
+        @pytest.mark.heksher({"cache.ttl": 4})
+        class Case(unittest.TestCase):
+            def test_method(self):
+                assert read()[0] == 4
+        """
+    )
+
+    result.assert_outcomes(passed=5)

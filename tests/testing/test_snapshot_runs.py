@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from heksher import Setting, UsageError
+from heksher.settings.setting import declaration_of
 from heksher.testing import LocalService, export_snapshot
 from heksher.testing.exporting import read_snapshot
 from heksher.testing.snapshot_values import ProductionValues
@@ -67,11 +68,11 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run tests, given as source, against `PRODUCTION`, in a process of their own."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makepyfile(shop=dedent(SHOP))
-    pytester.makefile(".json", production=json.dumps({"settings": PRODUCTION}))
+    export_snapshot(pytester.path / "production.snapshot", json.dumps({"settings": PRODUCTION}))
 
     def run_tests(source: str, *arguments: str) -> pytest.RunResult:
         pytester.makepyfile(test_shop=f"import pytest\nfrom shop import *\n{dedent(source)}")
-        options = ("-p", "pytest_heksher", "-v", "--heksher-snapshot", "production.json")
+        options = ("-p", "pytest_heksher", "-v", "--heksher-snapshot", "production.snapshot")
         return pytester.runpytest_subprocess(*options, *arguments)
 
     return run_tests
@@ -293,7 +294,7 @@ def test_nothing_is_left_behind(run: Run) -> None:
 def test_file_that_is_no_snapshot_is_an_error_at_the_start(
     content: str | None, run: Run, pytester: pytest.Pytester
 ) -> None:
-    path = pytester.path / "production.json"
+    path = pytester.path / "production.snapshot"
     path.unlink()
     if content is not None:
         path.write_text(content)
@@ -301,7 +302,7 @@ def test_file_that_is_no_snapshot_is_an_error_at_the_start(
     result = run("def test_one(): ...")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: --heksher-snapshot: *production.json*"])
+    result.stderr.fnmatch_lines(["ERROR: --heksher-snapshot: *production.snapshot*"])
 
 
 def test_export_of_a_registry_reads_as_what_the_service_answers(
@@ -310,16 +311,18 @@ def test_export_of_a_registry_reads_as_what_the_service_answers(
     setting = Setting[list[int]](
         "a", configurable_features=["user"], default_value=[1], registry=registry
     )
-    kept = Setting("c", str, ["user"], "é", registry=registry)
+    other = Setting("c", str, ["user"], "é", registry=registry)
     publish(setting, [(7, [["user", "x"]], [2, 3])], default=[4])
 
-    export_snapshot(tmp_path / "values.json", registry=registry)
+    export_snapshot(tmp_path / "values.snapshot", registry=registry)
 
-    rules = [{"rule_id": 7, "context_features": [("user", "x")], "value": [2, 3]}]
-    assert read_snapshot(tmp_path / "values.json") == {
-        "a": {"default_value": [4], "rules": rules},
-        "c": {"default_value": kept.raw_default, "rules": []},
-    }
+    found = read_snapshot(tmp_path / "values.snapshot")
+    assert found["a"]["default_value"] == [4]
+    assert found["c"]["default_value"] == other.default_value
+    assert found["a"]["rules"] == [
+        {"rule_id": 7, "context_features": [("user", "x")], "value": [2, 3]}
+    ]
+    assert found["c"]["rules"] == []
 
 
 def test_export_takes_the_answer_of_a_service(tmp_path: Path, registry: Registry) -> None:
@@ -328,20 +331,20 @@ def test_export_takes_the_answer_of_a_service(tmp_path: Path, registry: Registry
         rule_id = service.add_rule(setting, 5, user="x")
         answer = http.get("/api/v1/query", params={"settings": "ttl", "context_filters": "*"})
 
-    export_snapshot(tmp_path / "values.json", answer.content)
+    export_snapshot(tmp_path / "values.snapshot", answer.content)
 
-    found = read_snapshot(tmp_path / "values.json")["ttl"]
+    found = read_snapshot(tmp_path / "values.snapshot")["ttl"]
     assert [(one["rule_id"], one["value"]) for one in found["rules"]] == [(rule_id, 5)]
-    export_snapshot(tmp_path / "values.json", answer.text)
+    export_snapshot(tmp_path / "values.snapshot", answer.text)
     with pytest.raises(UsageError, match="not what a service answers to a query"):
-        export_snapshot(tmp_path / "values.json", b'{"detail": "no"}')
+        export_snapshot(tmp_path / "values.snapshot", b'{"detail": "no"}')
 
 
 def test_values_of_a_renamed_setting_are_found_by_its_alias(registry: Registry) -> None:
     setting = Setting("new", int, ["user"], 1, alias="old", registry=registry)
     settings: Any = {"old": queried(1, (5, 2), (6, 1))}
 
-    values, left_out = ProductionValues(settings, registry).of([setting.index], 10)
+    values, left_out = ProductionValues(settings, registry).of([declaration_of(setting)], 10)
 
     assert [(one.value, one.sources, str(one)) for one in values] == [(2, (5,), "new, rule 5")]
     assert left_out == 0
@@ -353,7 +356,7 @@ def test_equal_values_are_one(registry: Registry) -> None:
     )
     settings: Any = {"a": queried([], *[(number, [float(number % 7)]) for number in range(1, 30)])}
 
-    values, _ = ProductionValues(settings, registry).of([setting.index], 100)
+    values, _ = ProductionValues(settings, registry).of([declaration_of(setting)], 100)
 
     assert len(values) == 7
     assert str(values[0]) == "a, rules 1, 8, 15 and 2 more"
@@ -371,6 +374,6 @@ def test_value_that_a_validator_refuses_is_reported(registry: Registry) -> None:
     settings: Any = {"a": queried(1, (5, 2), (6, 10))}
     values = ProductionValues(settings, registry)
 
-    assert [one.value for one in values.of([setting.index], 10)[0]] == [2]
+    assert [one.value for one in values.of([declaration_of(setting)], 10)[0]] == [2]
     assert len(values.rejected) == 1
     assert values.rejected[0].startswith("a, rule 6: ")

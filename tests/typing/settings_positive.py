@@ -22,7 +22,7 @@ from heksher import (
 )
 
 if TYPE_CHECKING:
-    from heksher.settings.rules import Rule
+    from heksher.settings.rules import ServiceRule
 
 FEATURES = ["environment", "user"]
 
@@ -117,7 +117,7 @@ assert_type(number.on_change(lambda setting: setting.get()), Callable[[], None])
 
 
 @number.add_validator
-def positive(value: int, rule: Rule | None, setting: Setting[int]) -> int:
+def positive(value: int, rule: ServiceRule | None, setting: Setting[int]) -> int:
     return abs(value)
 
 

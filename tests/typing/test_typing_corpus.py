@@ -35,7 +35,10 @@ def test_corpus_has_enough_good_and_bad_lines() -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "checker",
-    [["mypy", "--config-file", str(FOLDER.parents[1] / "pyproject.toml")], ["pyright", "-p"]],
+    [
+        ["mypy", "--config-file", str(FOLDER.parents[1] / "pyproject.toml")],
+        ["pyright", "--pythonpath", sys.executable, "-p"],
+    ],
     ids=["mypy", "pyright"],
 )
 def test_checker_flags_every_bad_line_and_no_good_one(checker: list[str]) -> None:
