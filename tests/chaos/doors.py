@@ -33,10 +33,6 @@ __all__ = ["PACKAGE", "Registry", "pinned", "replaced", "seed"]
 PACKAGE: Final = str(Path(heksher.__file__).parent)
 """Where the code is that traces look at."""
 
-WAKES_WAIT: Final = True
-"""Whether what wakes the updater (a declaration, a validator) waits for `Retry-After`, as issue 9, defect 4,
-wants it; to be set when that is mended."""
-
 LISTS_ARE_SPARED: Final = False
 """Whether `Retry-After` counts in answer to a list that only the status needed (after a default changed); it
 is swallowed with the error today. To be set when that is mended."""
@@ -129,6 +125,19 @@ def seed(client: Any, number: float) -> None:
         raise AssertionError("the client's randomness is nowhere: adapt chaos.doors.seed")
     for one in found:
         one.seed(number)
+
+
+def own_way(client: Any, transport: Any) -> None:
+    """Have the connections that *client* makes itself go by *transport*.
+
+    Not as an argument: with connections of the caller's, no forked child goes on.
+    """
+    for held in _reachable(client, 4):
+        arguments = getattr(held, "http_client_args", None)
+        if isinstance(arguments, dict):
+            arguments["transport"] = transport
+            return
+    raise AssertionError("the arguments of httpx clients are nowhere: adapt chaos.doors.own_way")
 
 
 def _reachable(thing: Any, depth: int) -> Iterator[Any]:

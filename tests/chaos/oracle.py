@@ -50,6 +50,7 @@ class Oracle:
         self._history: list[_Past] = []
         self._told: dict[str, tuple[Any, ...]] = {}
         self._young: set[str] = set()
+        self._was_refused = False
         self.validators: list[tuple[Spec, list[Any]]] = []
 
     # What is noted.
@@ -178,6 +179,7 @@ class Oracle:
         is_new = self.worked_at is None or now - self.lied_at <= MEMORY
         for spec, setting in list(world.settings.items()):
             if spec.name in refused:
+                self._was_refused = True
                 self.truth.unsure(spec)
             for place, value in enumerate(spec.reading(setting)):
                 known: set[Any] = set().union(*[one.get((spec.name, place), ()) for one in states])
@@ -231,7 +233,12 @@ class Oracle:
         lost = [one.name for one in world.settings if self.truth.held(one) is None]
         if not refused.issuperset(lost):
             raise Violation("freeze", f"not declared, and nothing says so: {_short(lost)}")
-        if is_quiet and not refused and (wasted := world.pace.check_quiet(world.service.edition)):
+        was_refused, self._was_refused = self._was_refused or bool(refused), False
+        if (
+            is_quiet
+            and not was_refused
+            and (wasted := world.pace.check_quiet(world.service.edition))
+        ):
             raise Violation("wrong", wasted)
         for spec in world.settings:
             if spec.name not in refused:

@@ -9,6 +9,8 @@ from chaos import doors
 from chaos.weather import REQUEST_TIMEOUT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import httpx
 
     from chaos.clock import Clock
@@ -37,7 +39,8 @@ class Refresh:
         began: When its first request arrived.
         queried: When its first query arrived, if any did.
         last: When its last request arrived.
-        asked: Seconds for which the service asked to be left alone.
+        asked: Seconds for which it has to be left alone, as it asked.
+        has_asked: Whether it asked at all.
         spared_until: Until when it asked to be sent no declarations.
         unwanted: How many it was sent all the same since it asked.
         sent: Path and status of each answer.
@@ -51,6 +54,7 @@ class Refresh:
     queried: float | None = None
     last: float = 0.0
     asked: float = 0.0
+    has_asked: bool = False
     spared_until: float = 0.0
     unwanted: int = 0
     sent: list[tuple[str, int]] = field(default_factory=list)
@@ -68,6 +72,7 @@ class Pace:
         clock: Tells the time.
 
     Attributes:
+        over: Called when a refresh is.
         wrong: What was found to be wrong.
         refresh: The refresh that is under way, or was last.
         failures: How many have failed in a row.
@@ -76,6 +81,7 @@ class Pace:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.wrong: list[str] = []
+        self.over: Callable[[], object] = lambda: None
         self.refresh: Refresh | None = None
         self.failures = 0
         self.is_running = False
@@ -127,9 +133,10 @@ class Pace:
         if self.refresh is None or not self.is_running or request.url.path.endswith("/health"):
             return
         self.refresh.sent.append((request.url.path.rpartition("/")[2], status))
-        is_spared = doors.LISTS_ARE_SPARED or not request.url.path.endswith("/settings")
-        if retry_after is not None and status in (429, 503) and is_spared:
-            self.refresh.asked = max(self.refresh.asked, float(retry_after))
+        if retry_after is not None and status in (429, 503):
+            self.refresh.has_asked = True
+            if doors.LISTS_ARE_SPARED or not request.url.path.endswith("/settings"):
+                self.refresh.asked = max(self.refresh.asked, float(retry_after))
             if request.url.path.endswith("/declare"):
                 self.refresh.spared_until = self._clock.now + float(retry_after)
 
@@ -141,6 +148,7 @@ class Pace:
             self.refresh.queried = self._clock.now
         self._ended, self.is_running = self._clock.now, False
         self.failures = 0 if well else self.failures + 1
+        self.over()
 
     def _check_duration(self, now: float) -> None:
         if self.refresh is not None and self.is_running and now - self.refresh.last > _LONGEST:
@@ -154,9 +162,10 @@ class Pace:
             return
         asked = min(self.refresh.asked, CAP)
         is_woken = self._woken_at >= self._began_before
-        if waited < asked - _SLACK and (doors.WAKES_WAIT or not is_woken):
+        if waited < asked - _SLACK:
             self.wrong.append(f"a refresh after {waited:.1f} s, though {asked:.0f} were asked for")
-        if not is_woken and not asked:
+        # No wake goes before the back-off allows.
+        if (self.failures or not is_woken) and not self.refresh.has_asked:
             self._check_delay(waited)
 
     def _check_delay(self, waited: float) -> None:

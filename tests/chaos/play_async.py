@@ -84,16 +84,17 @@ class _Play(Program):
             client = await self._started(http)
             self._listen(client)
             for _ in range(self.random.randint(1, 4)):
-                self.races.is_on = self.has_races
+                self.let_others_act()
                 await self._trouble(client)
                 await self._recover(client)
+                await self._race(client)
             if self.random.random() < 0.05:
                 self._fork(client)
             await self._end(client)
         self.check_folder()
 
     def _make(self, http: httpx.AsyncClient) -> _Client:
-        client = _Client(**self.arguments(http))
+        client = _Client(**self.arguments(), http_client=http)
         client.world = self.world
         self.prepare(client)
         return client
@@ -174,10 +175,21 @@ class _Play(Program):
     async def _recover(self, client: _Client) -> None:
         world = self.world
         world.weather.clear()
+        self.races.left = 0
         await asyncio.sleep(SETTLED)
-        self.races.is_on = False
-        # What other threads did last is to be settled, too.
-        await asyncio.sleep(SETTLED if self.has_races else 0)
+        await self._check(client)
+
+    async def _race(self, client: _Client) -> None:
+        """Let one other thread act, again and again, and see that it counts soon."""
+        for _ in range(self.rounds):
+            self.races.left = 1
+            await asyncio.sleep(1.3 * INTERVAL)
+            self.races.left = 0
+            await asyncio.sleep(2.3 * INTERVAL)
+            await self._check(client)
+
+    async def _check(self, client: _Client) -> None:
+        world = self.world
         is_quiet = not client.status.refused_declarations
         if not is_quiet:
             # That is told in the status, and tried again at every tenth refresh, or now.

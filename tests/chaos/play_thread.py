@@ -7,8 +7,6 @@ import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from chaos import doors
 from chaos.pace import INTERVAL
 from chaos.program import Program
@@ -52,31 +50,31 @@ class _Play(Program):
     def __init__(self, world: World, scheduler: Scheduler, folder: Path) -> None:
         super().__init__(world, scheduler, folder / "snapshot")
         self.random = world.random
-        transport = ThreadWay(world.wire, scheduler.sleep)
-        self.http = httpx.Client(transport=transport, trust_env=False, timeout=REQUEST_TIMEOUT)
+        self.way = ThreadWay(world.wire, scheduler.sleep)
 
     def run(self) -> None:
         world = self.world
         world.populate()
-        with self.http:
-            client = self._started()
-            for _ in range(self.random.randint(1, 4)):
-                client = self._episode(client)
-            if self.random.random() < 0.1:
-                self._fork(client)
-            self._end(client)
+        client = self._started()
+        for _ in range(self.random.randint(1, 4)):
+            client = self._episode(client)
+        if self.random.random() < 0.1:
+            self._fork(client)
+        self._end(client)
         self.check_folder()
 
     def _episode(self, client: _Client) -> _Client:
-        self.races.is_on = self.has_races
+        self.let_others_act()
         self._trouble(client)
         if self.random.random() < 0.2:
             client = self._restart(client)
         self._recover(client)
+        self._race(client)
         return client
 
     def _make(self) -> _Client:
-        client = _Client(**self.arguments(self.http))
+        client = _Client(**self.arguments(), http_client_args={"trust_env": False})
+        doors.own_way(client, self.way)
         client.world = self.world
         self.prepare(client)
         return client
@@ -163,10 +161,21 @@ class _Play(Program):
     def _recover(self, client: _Client) -> None:
         world = self.world
         world.weather.clear()
+        self.races.left = 0
         self.scheduler.sleep(SETTLED)
-        self.races.is_on = False
-        # What the other threads did last is to be settled, too.
-        self.scheduler.sleep(SETTLED if self.has_races else 0)
+        self._check(client)
+
+    def _race(self, client: _Client) -> None:
+        """Let one other thread act, again and again, and see that it counts soon."""
+        for _ in range(self.rounds):
+            self.races.left = 1
+            self.scheduler.sleep(1.3 * INTERVAL)
+            self.races.left = 0
+            self.scheduler.sleep(2.3 * INTERVAL)
+            self._check(client)
+
+    def _check(self, client: _Client) -> None:
+        world = self.world
         is_quiet = not client.status.refused_declarations
         if not is_quiet:
             # That is told in the status, and tried again at every tenth refresh, or now.
@@ -230,9 +239,9 @@ class _Play(Program):
     def _end(self, client: _Client) -> None:
         """Close the client, at times while it is busy, from another thread."""
         if self.has_races and self.random.random() < 0.5:
-            self.races.is_on = True
+            self.races.left = 1
             self._reload(client)
-            self.races.is_on = False
+            self.races.left = 0
         if self.random.random() < 0.3:
             self.world.turn_weather()
             self.scheduler.spawn("a reloader", lambda: self._reload(client))

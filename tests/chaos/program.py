@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 URL: Final = "http://service.example"
 
 
-_RESTRAINT: Final = 0.4
+ROUNDS: Final = 4
+"""How often one thread acts alone, and all has to be right some time later."""
+
+_IN_TROUBLE: Final = 5
 _MOST_VALIDATORS: Final = 5
 
 
@@ -44,23 +47,30 @@ class Program:
         self.keeps = world.random.random() < 0.5
         self.path = path
         self.races = Races(scheduler, world.random, self.act)
-        self.has_races = world.random.random() < 0.4
+        self.has_races = world.random.random() < 0.3
         acts = [self.default, self.validate, world.declare_more, self.look]
         # Often one thing again and again: it has to meet its moment.
         self._acts = world.random.choice([[self.track], [self.track], acts, [*acts, self.track]])
-        self._wants_tracking = world.random.random() < (0.9 if self.has_races else 0.3)
+        world.has_many = self.has_races and len(self._acts) == 1
+        self._wants_tracking = world.random.random() < (0.3 + 0.7 * self.has_races)
         self._contents: dict[int, bytes] = {}
         self._received: set[str] = set()
         self._read_before: dict[str, tuple[Any, ...]] = {}
+        self._noted = world.wire.began
+        world.wire.began = self._began
         world.wire.closed = self.races.answered
+        world.pace.over = self.races.ended
 
-    def arguments(self, http: Any) -> dict[str, Any]:
-        """Return the arguments of the client's class."""
+    def _began(self) -> None:
+        self._noted()
+        self.races.began()
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of the client's class, but for the connections."""
         return {
             "service_url": URL,
             "update_interval": INTERVAL,
             "context_features": FEATURES,
-            "http_client": http,
             "registry": self.world.registry,
             "max_response_bytes": GREATEST,
             "snapshot_path": self.path if self.keeps else None,
@@ -80,6 +90,16 @@ class Program:
         elif self._wants_tracking:
             self.track()
 
+    @property
+    def rounds(self) -> int:
+        """How many rounds are played after each trouble."""
+        return ROUNDS if self.has_races else 0
+
+    def let_others_act(self) -> None:
+        """Let other threads act while the weather is bad; but there is only so much to track."""
+        if self.has_races:
+            self.races.left = _IN_TROUBLE if self.world.has_many else 10 * _IN_TROUBLE
+
     # What any thread may do.
 
     def act(self) -> None:
@@ -92,8 +112,7 @@ class Program:
             # To begin to track takes rules away, which the oracle does not know in time.
             return
         contexts: Any = world.some_tracking()
-        if not contexts or (world.tracked and world.random.random() < _RESTRAINT):
-            # There is only so much to track: not all in the first moments.
+        if not contexts:
             return
         world.tracks(contexts)
         self.client.track_contexts(**contexts)

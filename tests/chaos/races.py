@@ -15,16 +15,19 @@ from chaos import doors
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
-    from types import CodeType, FrameType
+    from types import FrameType
 
     from chaos.scheduler import Scheduler
 
-_LIKELY: Final = 0.5
-_AT_MOST: Final = 2
+_LIKELY: Final = 0.9
+_EARLIER: Final = 0.08
+"""How likely others act after the last answer of a refresh, and after an earlier one."""
+
+_AT_MOST: Final = 3
 """How often others act between two answers."""
 
 _MOST_LINES: Final = 4
-_WHERE: Final = [(1, 25), *[(25, 60)] * 5, *[(60, 130)] * 3]
+_WHERE: Final = [*[(30, 50)] * 5, *[(80, 115)] * 2, (1, 130), (1, 130)]
 """Which of the functions that run after an answer are interrupted: the 30th or so begins to publish, if nothing
 is new; the 90th, if something is."""
 
@@ -38,28 +41,41 @@ class Races:
         act: Does one thing that a program may do in any thread.
 
     Attributes:
-        is_on: Whether others act at present.
+        left: How often others may act from now on.
     """
 
     def __init__(self, scheduler: Scheduler, random: Random, act: Callable[[], object]) -> None:
         self._scheduler = scheduler
         self._random = random
         self._act = act
-        self._seen: set[CodeType] = set()
+        self._seen: set[int] = set()
+        self._foreign: set[int] = set()
         self._targets: set[int] = set()
         self._lines = 0
         self._acting = 0
-        self.is_on = False
+        self._usual = self._answers = 0
+        self.left = 0
+
+    def began(self) -> None:
+        """Note that a refresh begins: it may have as many answers as the last one had."""
+        self._usual, self._answers = self._answers, 0
 
     def answered(self) -> None:
-        """Choose where to act next: after each answer, since the last one is what is published."""
+        """Choose where to act next: mostly after the last answer, when all is published."""
+        self._answers += 1
         self._seen = set()
-        is_wanted = self.is_on and self._random.random() < _LIKELY
-        often = self._random.randint(1, _AT_MOST) if is_wanted else 0
+        likely = _LIKELY if self._answers >= self._usual else _EARLIER
+        is_wanted = self.left > 0 and self._random.random() < likely
+        often = self._random.randint(1, min(self.left, _AT_MOST)) if is_wanted else 0
         least, most = self._random.choice(_WHERE)
         self._targets = {self._random.randint(least, most) for _ in range(often)}
         # Looking on costs much: not where nothing is to happen.
         self._look(self.called if is_wanted else None)
+
+    def ended(self) -> None:
+        """Look on no more: the refresh is over."""
+        self._targets = set()
+        self._look(None)
 
     def _look(self, trace: Any) -> None:
         self._scheduler.trace = trace
@@ -67,16 +83,20 @@ class Races:
             sys.settrace(trace)
 
     def called(self, frame: FrameType, event: str, _: Any) -> Any:
-        code = frame.f_code
-        if not self._targets or not code.co_filename.startswith(doors.PACKAGE):
+        """Look on as a function is called; what a traced thread has as its trace function."""
+        # By their places in memory, since to hash code takes longer than most calls; none goes away.
+        code = id(frame.f_code)
+        if code in self._seen or code in self._foreign or not self._targets:
             return None
-        if code not in self._seen:
-            self._seen.add(code)
-            if len(self._seen) in self._targets:
-                self._targets.discard(len(self._seen))
-                self._lines = self._random.randint(1, _MOST_LINES)
-                return self._stepped
-        return None
+        if not frame.f_code.co_filename.startswith(doors.PACKAGE):
+            self._foreign.add(code)
+            return None
+        self._seen.add(code)
+        if len(self._seen) not in self._targets:
+            return None
+        self._targets.discard(len(self._seen))
+        self._lines = self._random.randint(1, _MOST_LINES)
+        return self._stepped
 
     def _stepped(self, frame: FrameType, event: str, _: Any) -> Any:
         self._lines -= 1
@@ -88,9 +108,10 @@ class Races:
         return None
 
     def _begin(self) -> None:
-        if self._acting or not self.is_on:
+        if self._acting or not self.left:
             return
         self._acting += 1
+        self.left -= 1
         me = self._scheduler.current
         lines = self._random.choice([0, 0, self._random.randint(1, 12)])
         self._scheduler.spawn("another thread", lambda: self._run(lines, me), at_once=True)

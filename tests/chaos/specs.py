@@ -24,7 +24,7 @@ VALUES: Final[dict[str, list[str]]] = {
     "account_id": ["p", "p", "q", "r", "s"],
 }
 
-MANY: Final = [f"n{number}" for number in range(40)]
+MANY: Final = [f"n{number}" for number in range(80)]
 """Further values of `account_id`, which a program that tracks contexts comes to track one by one."""
 
 Context = dict[str, str | None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chaos.model import Held, numbers
 from chaos.specs import CONTEXTS, FEATURES, Context, Spec, fits
@@ -16,6 +16,17 @@ Choices = dict[tuple[str, int], set[Any]]
 """What may be read, by setting and context."""
 
 Key = tuple[Any, ...]
+
+
+class _Ranked(NamedTuple):
+    """A rule that counts."""
+
+    rank: int
+    rule_id: int
+    conditions: dict[str, str]
+    value: Any
+    key: Key
+    is_good: bool
 
 
 class Truth:
@@ -46,56 +57,54 @@ class Truth:
         found: Choices = {}
         for spec in list(self._world.settings):
             held = self.held(spec)
-            if held is not None:
-                self._remember(spec, held)
+            ranked = [] if held is None else self._ranked(spec, held)
             for place, context in enumerate(CONTEXTS):
-                found[spec.name, place] = self._choices(spec, held, place, context)
+                key = (spec.name, place)
+                if held is None:
+                    # Until it is declared again, it keeps what it read.
+                    lost = self._lost.get(spec.name, set())
+                    found[key] = {spec.default} | self._known.get(key, set()) | lost
+                    continue
+                found[key] = self._known[key] = self._choices(spec, held, ranked, context)
+                self.ever.setdefault(spec.name, set()).update(found[key])
         return found
 
-    def _remember(self, spec: Spec, held: Held) -> None:
+    def _ranked(self, spec: Spec, held: Held) -> list[_Ranked]:
+        """Return the rules that count, the highest precedence first; and remember what is good."""
+        order, ranked = self._world.service.features, []
         for rule_id, (conditions, value) in held.rules.items():
-            if fits(spec.type, value):
-                self.past_rules.setdefault(_key(spec, rule_id, conditions), set()).add(value)
-
-    def _choices(self, spec: Spec, held: Held | None, place: int, context: Context) -> set[Any]:
-        key = (spec.name, place)
-        if held is None:
-            # Until it is declared again, it keeps what it read.
-            lost = self._lost.get(spec.name, set())
-            return {spec.default} | self._known.get(key, set()) | lost
-        self._known[key] = found = self._choices_of(spec, held, context)
-        self.ever.setdefault(spec.name, set()).update(found)
-        return found
-
-    def _choices_of(self, spec: Spec, held: Held, context: Context) -> set[Any]:
-        found: set[Any] = set()
-        for rule_id, conditions, value in self._matching(spec, held, context):
+            is_good = fits(spec.type, value)
             key = _key(spec, rule_id, conditions)
-            if fits(spec.type, value):
-                return found | {value}
+            if is_good:
+                self.past_rules.setdefault(key, set()).add(value)
+            if self._counts(spec, conditions):
+                rank = sum(1 << order.index(name) for name in conditions)
+                ranked.append(_Ranked(rank, rule_id, conditions, value, key, is_good))
+        return sorted(ranked, key=lambda one: one[:2], reverse=True)
+
+    def _choices(self, spec: Spec, held: Held, ranked: list[_Ranked], context: Context) -> set[Any]:
+        found: set[Any] = set()
+        for rule in ranked:
+            if any(context[name] != wanted for name, wanted in rule.conditions.items()):
+                continue
+            if rule.is_good:
+                return found | {rule.value}
             # What the rule said before stands in for a value that does not fit.
-            found |= self.past_rules.get(key, set())
-            if key in self.sure:
+            found |= self.past_rules.get(rule.key, set())
+            if rule.key in self.sure:
                 return found
         return found | self._defaults(spec, held)
 
     def in_contexts_of_rules(self, spec: Spec) -> Iterator[tuple[Context, set[Any]]]:
         """Yield, for each rule of a setting, the context that it is for, and what may be read."""
         held = self.held(spec)
-        for conditions, _ in list(held.rules.values()) if held else ():
-            if held and set(conditions) <= set(spec.features):
+        if held is None:
+            return
+        ranked = self._ranked(spec, held)
+        for conditions, _ in held.rules.values():
+            if set(conditions) <= set(spec.features):
                 context: Context = {name: conditions.get(name) for name in FEATURES}
-                yield context, self._choices_of(spec, held, context)
-
-    def _matching(self, spec: Spec, held: Held, context: Context) -> list[Any]:
-        order = self._world.service.features
-        matching = [
-            (sum(1 << order.index(name) for name in conditions), rule_id, conditions, value)
-            for rule_id, (conditions, value) in held.rules.items()
-            if self._counts(spec, conditions)
-            and all(context.get(name) == wanted for name, wanted in conditions.items())
-        ]
-        return [one[1:] for one in sorted(matching, key=lambda one: one[:2], reverse=True)]
+                yield context, self._choices(spec, held, ranked, context)
 
     def _counts(self, spec: Spec, conditions: dict[str, str]) -> bool:
         tracked = self._world.tracked

@@ -57,6 +57,7 @@ class World:
 
     Attributes:
         settings: What the program has declared.
+        has_many: Whether there are rules for many values of one feature, to be tracked one by one.
         tracked: What it tracks, by feature; `None` while it tracks nothing, so that all rules count.
         defaults: What it gave context features as their defaults.
         is_simple: Whether each rule has one condition.
@@ -74,6 +75,7 @@ class World:
         self.settings: dict[Spec, Setting[Any, ...]] = {
             spec: spec.declare(self.registry) for spec in chosen
         }
+        self.has_many = False
         self.tracked: dict[str, set[str]] | None = None
         self.defaults: dict[str, str] = {}
         self.records = Records()
@@ -133,7 +135,7 @@ class World:
             likely: How likely a setting has the default there that it has here.
         """
         for spec in list(self.settings):
-            if self.random.random() < 0.6:
+            if self.has_many or self.random.random() < 0.6:
                 default = spec.default if self.random.random() < likely else None
                 short, features = spec.former or spec.short, list(spec.features)
                 self._declare_for_another(short, spec.type, features, default)
@@ -141,8 +143,8 @@ class World:
             if self.service.settings:
                 self.add_rule(self.random.choice(sorted(self.service.settings)))
         for held in list(self.service.settings.values()):
-            if "account_id" in held.features and self.random.random() < 0.7:
-                many = MANY if self.random.random() < 0.5 else []
+            if "account_id" in held.features and (self.has_many or self.random.random() < 0.7):
+                many = MANY if self.has_many else []
                 for value in dict.fromkeys([*VALUES["account_id"], *many]):
                     conditions = {"account_id": value}
                     self.service.add_rule(held.name, self.value_of(held), conditions)
