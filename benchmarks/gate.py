@@ -25,7 +25,7 @@ from read_heksher import Filled, cases
 from report import base_target, target_of
 from workloads import FIVE, THREE, WORKLOADS, Workload
 
-from heksher.settings.frozen import freeze
+from heksher.settings.types.read_only import freeze
 
 if TYPE_CHECKING:
     from collections.abc import Callable

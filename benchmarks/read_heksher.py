@@ -9,16 +9,16 @@ from protocol import Case, serve, version_of
 from workloads import DEFAULT, WORKLOADS, Workload
 
 from heksher import Setting, SettingsModel, bind_context
-from heksher.settings.compiling import CompileOptions, compile_rule_set
 from heksher.settings.context import default_source
+from heksher.settings.reading.state import Snapshot
 from heksher.settings.registry import Registry
+from heksher.settings.rules.compiling import CompileOptions, compile_rule_set
 from heksher.settings.setting import declaration_of
-from heksher.settings.state import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from heksher.settings.rules import RuleSet
+    from heksher.settings.rules.rule_set import RuleSet
 
 MODEL_FIELDS = 3
 

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, TypeAlias
 import httpx
 from canned import Canned, Plan
 
-from heksher.clients.flows import FEATURES_REQUEST
-from heksher.clients.pacing import next_delay
-from heksher.clients.querying import Batch
+from heksher.clients.conversation.batches import Batch
+from heksher.clients.conversation.pacing import next_delay
+from heksher.clients.conversation.refresh import FEATURES_REQUEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from heksher.clients.effects import Request
+    from heksher.clients.conversation.effects import Request
 
 PROCESSES = 100_000
 INTERVAL = 60.0

@@ -13,7 +13,7 @@ import json
 import sys
 from pathlib import Path
 
-from heksher.settings.schema import json_schema, markdown
+from heksher.settings.documents import json_schema, markdown
 
 
 def export(module: str, output: Path, *, everything: bool = False) -> list[Path]:

@@ -6,7 +6,8 @@ declares and reads settings, or tests them, does not pay for either.
 
 import typing
 
-from heksher import exceptions, late_names
+from heksher import exceptions
+from heksher import lazy_imports as late_names
 from heksher.exceptions import (
     ClientClosed,
     ClientStateError,
@@ -24,24 +25,24 @@ from heksher.exceptions import (
 from heksher.settings.context import bind_context
 from heksher.settings.context_features import PROVIDED, ContextFeatures
 from heksher.settings.explaining import Read, Resolution
-from heksher.settings.explicit_types import (
+from heksher.settings.observing import observe_reads
+from heksher.settings.registry import pinned
+from heksher.settings.setting import Setting
+from heksher.settings.types.custom import Conversion, SettingType
+from heksher.settings.types.explicit import (
     HeksherEnum,
     HeksherFlags,
     HeksherMapping,
     HeksherSequence,
 )
-from heksher.settings.observing import observe_reads
-from heksher.settings.registry import pinned
-from heksher.settings.setting import Setting
-from heksher.settings.setting_type import Conversion, SettingType
 
 if typing.TYPE_CHECKING:
     from heksher.clients.async_client import AsyncHeksherClient
+    from heksher.clients.conversation.tracking import TRACK_ALL
     from heksher.clients.options import AsyncClientOptions, ClientOptions, ThreadClientOptions
     from heksher.clients.setting_data import SettingData
     from heksher.clients.status import ClientStatus
     from heksher.clients.thread_client import ThreadHeksherClient
-    from heksher.clients.tracking import TRACK_ALL
     from heksher.exceptions import (
         DeclarationError,
         ServiceError,
@@ -49,7 +50,7 @@ if typing.TYPE_CHECKING:
         ServiceUnavailable,
         UnexpectedResponse,
     )
-    from heksher.settings.model import SettingsModel
+    from heksher.settings.models.settings_model import SettingsModel
 else:
     __getattr__, __dir__ = late_names.imported_late(
         globals(),
@@ -63,9 +64,9 @@ else:
             "heksher.clients.setting_data": ["SettingData"],
             "heksher.clients.status": ["ClientStatus"],
             "heksher.clients.thread_client": ["ThreadHeksherClient"],
-            "heksher.clients.tracking": ["TRACK_ALL"],
+            "heksher.clients.conversation.tracking": ["TRACK_ALL"],
             "heksher.exceptions": exceptions.SERVICE_ERRORS,
-            "heksher.settings.model": ["SettingsModel"],
+            "heksher.settings.models.settings_model": ["SettingsModel"],
         },
     )
 

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from heksher.settings.compiling import CompileOptions, compile_rule_set
+from heksher.settings.reading.state import Snapshot, Source
 from heksher.settings.registry import Registry
+from heksher.settings.rules.compiling import CompileOptions, compile_rule_set
 from heksher.settings.setting import declaration_of
-from heksher.settings.state import Snapshot, Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from heksher import Setting
-    from heksher.settings.rules import RuleSet
+    from heksher.settings.rules.rule_set import RuleSet
 
 RawRule = tuple[int, list[list[str]], Any]
 

@@ -86,6 +86,42 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     assert len(order) == len(MODULES)
 
 
+MOST_MODULES = 15
+ROOMS = sorted({path.parent for path in MODULES.values()} - {PACKAGE})
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)
+def test_room_is_small_and_says_what_belongs_there(room: Path) -> None:
+    modules = [path for path in room.glob("*.py") if not path.name.startswith("__")]
+    doc = ast.get_docstring(ast.parse((room / "__init__.py").read_text()))
+
+    assert len(modules) <= MOST_MODULES
+    assert doc
+
+
+CONVERSATION = sorted(name for name in MODULES if name.startswith("heksher.clients.conversation"))
+
+
+@pytest.mark.parametrize("module", CONVERSATION)
+def test_conversation_does_no_io_and_knows_no_transport(module: str) -> None:
+    roots = {name.partition(".")[0] for name in imports(module)}
+    own = own_imports(module)
+
+    assert not roots & {"anyio", "socket", "io", "pathlib", "tempfile", "queue", "select", "ssl"}
+    assert not [name for name in own if name.startswith("heksher.clients.transport")]
+    assert not [name for name in own if name.startswith("heksher.clients.snapshots")]
+
+
+TYPES = sorted(name for name in MODULES if name.startswith("heksher.settings.types."))
+
+
+@pytest.mark.parametrize("module", TYPES)
+def test_types_know_nothing_of_rules_reading_and_models(module: str) -> None:
+    rooms = ("heksher.settings.rules", "heksher.settings.reading", "heksher.settings.models")
+
+    assert not [name for name in own_imports(module) if name.startswith(rooms)]
+
+
 def test_no_module_has_a_name_that_says_nothing() -> None:
     names = {module.rpartition(".")[2] for module in MODULES}
 

@@ -24,8 +24,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from heksher.server import create_app
+from heksher.settings.reading.state import Snapshot
 from heksher.settings.registry import DEFAULT
-from heksher.settings.state import Snapshot
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

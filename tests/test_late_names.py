@@ -10,7 +10,13 @@ import pytest
 import heksher
 from heksher import exceptions
 
-LATE = ["httpx", "asyncio", "heksher.clients", "heksher.wire", "heksher.settings.model"]
+LATE = [
+    "httpx",
+    "asyncio",
+    "heksher.clients",
+    "heksher.wire",
+    "heksher.settings.models.settings_model",
+]
 """Modules that a program which only declares and reads settings does not need."""
 
 CLIENT_NAMES = {

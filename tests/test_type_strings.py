@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heksher.settings.type_strings import (
+from heksher.settings.types.type_strings import (
     MAX_NESTING,
     EnumType,
     FlagsType,

@@ -6,16 +6,17 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
-from heksher.clients import flows, forking
-from heksher.clients.async_driver import CLOSE_TIMEOUT, AsyncDriver, breathe
 from heksher.clients.changes import Changes
 from heksher.clients.client import ClientState, HeksherClient
-from heksher.clients.listing import fetch_listing
-from heksher.clients.notifying import settings_of
+from heksher.clients.conversation import refresh as flows
+from heksher.clients.conversation.rule_compiler import Refreshed, let_go
+from heksher.clients.conversation.service_settings import fetch_listing
+from heksher.clients.listeners import settings_of
+from heksher.clients.log_messages import report_malformed
 from heksher.clients.options import AsyncClientOptions, shows_options, with_defaults
-from heksher.clients.refreshing import Refreshed, let_go
-from heksher.clients.reporting import report_malformed
 from heksher.clients.setting_data import SettingData, settings_data
+from heksher.clients.transport import fork as forking
+from heksher.clients.transport.async_driver import CLOSE_TIMEOUT, AsyncDriver, breathe
 from heksher.exceptions import ClientClosed, ClientStateError, ServiceError
 from heksher.settings.setting import Setting
 

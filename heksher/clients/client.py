@@ -9,16 +9,16 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
 
-from heksher.clients import forking
-from heksher.clients.last_good import last_good
-from heksher.clients.notifying import refuse_coroutine
+from heksher.clients.bookkeeping import Upkeep
+from heksher.clients.conversation.responses import without_frames
+from heksher.clients.conversation.tracking import Tracked
+from heksher.clients.listeners import refuse_coroutine
+from heksher.clients.log_messages import report_callback, report_forked
 from heksher.clients.options import ClientOptions
-from heksher.clients.reporting import report_callback, report_forked
-from heksher.clients.responses import without_frames
+from heksher.clients.snapshots.last_good import last_good
 from heksher.clients.status import ClientStatus
-from heksher.clients.tracking import Tracked
-from heksher.clients.transport import Endpoint, check_positive
-from heksher.clients.upkeep import Upkeep
+from heksher.clients.transport import fork as forking
+from heksher.clients.transport.endpoint import Endpoint, check_positive
 from heksher.exceptions import (
     ClientClosed,
     ClientStateError,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from heksher.settings.values import Rejected
+from heksher.settings.types.decoder import Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

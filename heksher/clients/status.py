@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from heksher.settings.differences import Difference
-from heksher.settings.rules import Rejection
-from heksher.settings.state import Source
+from heksher.settings.reading.state import Source
+from heksher.settings.rules.rule_set import Rejection
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar, Unpack, overload
 from unittest.mock import AsyncMock, MagicMock
 
-from heksher.clients.notifying import ChangeListeners
+from heksher.clients.listeners import ChangeListeners
 from heksher.clients.options import (
     AsyncClientOptions,
     StubOptions,
@@ -22,7 +22,7 @@ from heksher.clients.options import (
 from heksher.exceptions import UnknownSetting
 from heksher.settings.context import DefaultSource, default_source
 from heksher.settings.setting import Setting, declaration_of
-from heksher.settings.stubbing import FormerRules, Rule, Stubs
+from heksher.settings.stubs import FormerRules, Rule, Stubs
 
 __all__ = ["AsyncStubHeksherClient", "Rule", "StubHeksherClient", "SyncStubHeksherClient"]
 

@@ -8,16 +8,17 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
-from heksher.clients import flows, forking
 from heksher.clients.client import ClientState, HeksherClient
-from heksher.clients.listing import fetch_listing
-from heksher.clients.notifying import settings_of
+from heksher.clients.conversation import refresh as flows
+from heksher.clients.conversation.rule_compiler import let_go
+from heksher.clients.conversation.service_settings import fetch_listing
+from heksher.clients.listeners import settings_of
+from heksher.clients.log_messages import report_callback, report_forked, report_malformed
 from heksher.clients.options import ThreadClientOptions, shows_options, with_defaults
-from heksher.clients.refreshing import let_go
-from heksher.clients.reporting import report_callback, report_forked, report_malformed
 from heksher.clients.setting_data import SettingData, settings_data
 from heksher.clients.thread_changes import ThreadChanges
-from heksher.clients.thread_driver import Overdue, ThreadDriver
+from heksher.clients.transport import fork as forking
+from heksher.clients.transport.thread_driver import Overdue, ThreadDriver
 from heksher.exceptions import ClientClosed, ClientStateError, ServiceError
 from heksher.settings.setting import Setting
 

@@ -23,7 +23,7 @@ No message holds a setting's raw value, a header, or a URL beyond its path.
 
 import typing
 
-from heksher import late_names
+from heksher import lazy_imports as late_names
 from heksher.exceptions.root import HeksherError
 from heksher.exceptions.usage import (
     ClientClosed,

@@ -19,8 +19,8 @@ from heksher.server import (
     setting_metadata,
     settings,
 )
-from heksher.server.answers import install_handlers, json_response
-from heksher.server.store import Store
+from heksher.server.responses import install_handlers, json_response
+from heksher.server.storage.store import Store
 
 SERVICE_VERSION: Final = "0.5.7"
 """The version of the Heksher service whose API this one implements."""

@@ -20,9 +20,9 @@ from pydantic import (
 )
 
 from heksher.server import json_text, versions
-from heksher.server.answers import InvalidRequest, Problem, Refusal, json_response
-from heksher.settings import type_strings
-from heksher.settings.type_strings import HeksherType
+from heksher.server.responses import InvalidRequest, Problem, Refusal, json_response
+from heksher.settings.types import type_strings
+from heksher.settings.types.type_strings import HeksherType
 
 Model = TypeVar("Model", bound=BaseModel)
 Other = TypeVar("Other", bound=BaseModel)

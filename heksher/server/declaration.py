@@ -7,11 +7,11 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from heksher.server import versions
-from heksher.server.answers import Refusal, json_response, text_response
 from heksher.server.bodies import Declaration, RequestBody
 from heksher.server.features import unknown_features_text
-from heksher.server.rule_rows import rules_of, rules_using
-from heksher.server.setting_rows import (
+from heksher.server.responses import Refusal, json_response, text_response
+from heksher.server.storage.rule_rows import rules_of, rules_using
+from heksher.server.storage.setting_rows import (
     StoredSetting,
     add_setting,
     change_setting,
@@ -19,7 +19,7 @@ from heksher.server.setting_rows import (
     rename_setting,
     set_features,
 )
-from heksher.server.store import StoreOfApp
+from heksher.server.storage.store import StoreOfApp
 from heksher.server.versions import Version
 from heksher.settings.differences import (
     Difference,
@@ -28,7 +28,7 @@ from heksher.settings.differences import (
     differences,
     differing,
 )
-from heksher.settings.type_strings import Json
+from heksher.settings.types.type_strings import Json
 
 router: Final = APIRouter(prefix="/settings")
 

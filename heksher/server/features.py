@@ -8,7 +8,6 @@ from fastapi import APIRouter
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 from starlette.responses import Response
 
-from heksher.server.answers import Refusal, empty_response, json_response, set_text, text_response
 from heksher.server.bodies import (
     FEATURE_NAME_PATTERN,
     MoveAfter,
@@ -16,8 +15,9 @@ from heksher.server.bodies import (
     NewContextFeature,
     RequestBody,
 )
-from heksher.server.store import StoreOfApp
-from heksher.server.tables import configurable_features, context_features
+from heksher.server.responses import Refusal, empty_response, json_response, set_text, text_response
+from heksher.server.storage.store import StoreOfApp
+from heksher.server.storage.tables import configurable_features, context_features
 
 router: Final = APIRouter(prefix="/context_features")
 

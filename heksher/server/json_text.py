@@ -6,10 +6,10 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from heksher.settings.type_strings import MAX_INT, MIN_INT, fits_utf8
+from heksher.settings.types.type_strings import MAX_INT, MIN_INT, fits_utf8
 
 if TYPE_CHECKING:
-    from heksher.settings.type_strings import Json
+    from heksher.settings.types.type_strings import Json
 
 MAX_DEPTH: Final = 256
 """How deeply arrays and objects may be nested in a request."""

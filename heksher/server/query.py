@@ -10,12 +10,12 @@ from fastapi import APIRouter, Header, Query
 from sqlalchemy import Connection, select, union_all
 from starlette.responses import Response
 
-from heksher.server.answers import Refusal, text_response
 from heksher.server.bodies import matching
 from heksher.server.features import feature_order
-from heksher.server.setting_rows import among
-from heksher.server.store import StoreOfApp
-from heksher.server.tables import aliases, conditions, rules, settings
+from heksher.server.responses import Refusal, text_response
+from heksher.server.storage.setting_rows import among
+from heksher.server.storage.store import StoreOfApp
+from heksher.server.storage.tables import aliases, conditions, rules, settings
 
 router: Final = APIRouter()
 

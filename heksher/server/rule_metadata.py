@@ -7,12 +7,12 @@ from typing import Final
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from heksher.server.answers import empty_response, json_response
 from heksher.server.bodies import MetadataKey, RequestBody, RuleMetadata, Value
-from heksher.server.rule_rows import change_rule
+from heksher.server.responses import empty_response, json_response
 from heksher.server.rules import RuleId, get_rule
-from heksher.server.store import Store, StoreOfApp
-from heksher.settings.type_strings import Json
+from heksher.server.storage.rule_rows import change_rule
+from heksher.server.storage.store import Store, StoreOfApp
+from heksher.settings.types.type_strings import Json
 
 router: Final = APIRouter(prefix="/rules/{rule_id}/metadata")
 

@@ -7,9 +7,9 @@ from pydantic import BeforeValidator
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from heksher.server.answers import Refusal, empty_response, json_response, set_text, text_response
 from heksher.server.bodies import SETTING_NAME_PATTERN, NewRule, RequestBody, Value, matching
-from heksher.server.rule_rows import (
+from heksher.server.responses import Refusal, empty_response, json_response, set_text, text_response
+from heksher.server.storage.rule_rows import (
     StoredRule,
     add_rule,
     change_rule,
@@ -17,8 +17,8 @@ from heksher.server.rule_rows import (
     find_rule,
     find_rule_id,
 )
-from heksher.server.setting_rows import find_setting, get_setting
-from heksher.server.store import StoreOfApp
+from heksher.server.storage.setting_rows import find_setting, get_setting
+from heksher.server.storage.store import StoreOfApp
 
 router: Final = APIRouter(prefix="/rules")
 

@@ -7,7 +7,6 @@ from typing import Final
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from heksher.server.answers import Refusal, empty_response, json_response, text_response
 from heksher.server.bodies import (
     MetadataKey,
     NewVersion,
@@ -15,10 +14,11 @@ from heksher.server.bodies import (
     SettingMetadata,
     SettingMetadataValue,
 )
-from heksher.server.setting_rows import change_setting, get_setting
-from heksher.server.store import Store, StoreOfApp
+from heksher.server.responses import Refusal, empty_response, json_response, text_response
+from heksher.server.storage.setting_rows import change_setting, get_setting
+from heksher.server.storage.store import Store, StoreOfApp
 from heksher.server.versions import Version
-from heksher.settings.type_strings import Json
+from heksher.settings.types.type_strings import Json
 
 router: Final = APIRouter(prefix="/settings/{name}/metadata")
 

@@ -6,11 +6,11 @@ from fastapi import APIRouter
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from heksher.server.answers import Refusal, empty_response, json_response, set_text, text_response
 from heksher.server.bodies import NewFeatures, NewName, NewType, RequestBody
 from heksher.server.features import unknown_features_text
-from heksher.server.rule_rows import conditions_of, rules_of, rules_using
-from heksher.server.setting_rows import (
+from heksher.server.responses import Refusal, empty_response, json_response, set_text, text_response
+from heksher.server.storage.rule_rows import conditions_of, rules_of, rules_using
+from heksher.server.storage.setting_rows import (
     StoredSetting,
     change_setting,
     delete_setting,
@@ -20,7 +20,7 @@ from heksher.server.setting_rows import (
     rename_setting,
     set_features,
 )
-from heksher.server.store import StoreOfApp
+from heksher.server.storage.store import StoreOfApp
 from heksher.server.versions import Version
 
 router: Final = APIRouter(prefix="/settings")

@@ -1,1 +1,5 @@
-"""The core: declaring, decoding and resolving settings. Pure: no I/O, no client needed."""
+"""The core: settings, the state that they are read from, and everything that decides a value.
+
+Pure and synchronous: no network, no event loop, no files. It imports nothing of the package but
+`exceptions`, and works with declared defaults alone.
+"""

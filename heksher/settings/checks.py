@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from heksher.exceptions import InvalidContext, InvalidSetting, InvalidSettingType
 from heksher.settings.context import check_features
-from heksher.settings.frozen import FrozenDict, freeze
-from heksher.settings.namespace import Namespace
-from heksher.settings.types import decoder_of
-from heksher.settings.values import Rejected, check_json
+from heksher.settings.types.annotations import decoder_of
+from heksher.settings.types.decoder import Rejected, check_json
+from heksher.settings.types.namespace import Namespace
+from heksher.settings.types.read_only import FrozenDict, freeze
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import FrameType
 
-    from heksher.settings.values import Coercion, Decoder, Json
+    from heksher.settings.types.decoder import Coercion, Decoder, Json
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.]+")
 _METADATA_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from heksher.exceptions import MissingContextFeature
-from heksher.settings.rules import Origin, RuleSet
+from heksher.settings.rules.rule_set import Origin, RuleSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextvars import Context
 
-    from heksher.settings.listening import Attached
+    from heksher.settings.listeners import Attached
     from heksher.settings.location import Location
-    from heksher.settings.values import Decoder, Json
+    from heksher.settings.types.decoder import Decoder, Json
 
 UNDECLARED: Final = 0
 """The index of a setting that waits for its name: that of its attribute in a class."""

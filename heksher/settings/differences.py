@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from heksher.settings.type_strings import HeksherType
+from heksher.settings.types.type_strings import HeksherType
 
 LEVELS: Final = ("minor", "major", "mismatch")
 """The levels of differences: resolved by a minor upgrade, by a major one, or by none."""

@@ -12,10 +12,10 @@ from pydantic_core import to_jsonable_python
 
 from heksher.settings.context import ABSENT, NO_DEFAULT, bound_features, read_default
 from heksher.settings.declaration import Declaration
-from heksher.settings.rules import CompiledRule, Condition, Origin, Rejection
-from heksher.settings.state import Overlay, Source, State, StateContent, rule_set_in
-from heksher.settings.tiers import in_order
-from heksher.settings.values import Coercion, with_article
+from heksher.settings.reading.state import Overlay, Source, State, StateContent, rule_set_in
+from heksher.settings.rules.rule_set import CompiledRule, Condition, Origin, Rejection
+from heksher.settings.rules.tiers import in_order
+from heksher.settings.types.decoder import Coercion, with_article
 
 T_co = TypeVar("T_co", covariant=True)
 

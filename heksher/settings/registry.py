@@ -14,9 +14,8 @@ from weakref import ref
 from heksher.exceptions import ClientStateError, InvalidSetting, UnknownSetting, UsageError
 from heksher.settings.context import DefaultSource, Scope
 from heksher.settings.declaration import Declaration
-from heksher.settings.places import Places, Reference
-from heksher.settings.rules import RuleSet
-from heksher.settings.state import (
+from heksher.settings.reading.places import Places, Reference
+from heksher.settings.reading.state import (
     ASIDE,
     Alarm,
     Overlay,
@@ -29,6 +28,7 @@ from heksher.settings.state import (
     settled,
     state_of,
 )
+from heksher.settings.rules.rule_set import RuleSet
 
 
 class MainClient(Protocol):

@@ -28,7 +28,6 @@ from heksher.exceptions import (
     MissingContextFeature,
     UsageError,
 )
-from heksher.settings import by_name
 from heksher.settings import registry as registries
 from heksher.settings.checks import (
     check_alias,
@@ -43,15 +42,16 @@ from heksher.settings.checks import (
 from heksher.settings.context import ABSENT
 from heksher.settings.declaration import UNDECLARED, Declaration
 from heksher.settings.explaining import Resolution
-from heksher.settings.getting import make_get
-from heksher.settings.listening import Attached
+from heksher.settings.listeners import Attached
 from heksher.settings.location import Location, declaring_frame, location_of
 from heksher.settings.observing import read_observed
+from heksher.settings.reading import by_name
+from heksher.settings.reading.installed_get import make_get
 from heksher.settings.registry import Registry
-from heksher.settings.rules import ServiceRule
-from heksher.settings.setting_type import SettingType
+from heksher.settings.rules.rule_set import ServiceRule
 from heksher.settings.subscript import SubscriptedSetting
-from heksher.settings.values import Coercion, Decoder, Json, Rejected
+from heksher.settings.types.custom import SettingType
+from heksher.settings.types.decoder import Coercion, Decoder, Json, Rejected
 
 _UNNAMED: Final = "(named by its attribute)"
 _NAMELESS: Final = (

@@ -12,8 +12,8 @@ from pathlib import Path
 from time import time
 
 from heksher import wire
-from heksher.clients.published import Encoding
-from heksher.clients.snapshot_file import (
+from heksher.clients.snapshots.content import Encoding
+from heksher.clients.snapshots.file import (
     SavedSetting,
     SnapshotFile,
     SnapshotUnusable,

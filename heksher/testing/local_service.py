@@ -7,12 +7,12 @@ from urllib.parse import quote
 
 import httpx
 
-from heksher.clients.declaring import declaration_body
+from heksher.clients.conversation.declaring.decisions import declaration_body
 from heksher.exceptions import InvalidValue
 from heksher.server import MISSING_EXTRA
 from heksher.settings.checks import check_value
 from heksher.settings.setting import Setting, declaration_of
-from heksher.settings.values import Rejected
+from heksher.settings.types.decoder import Rejected
 from heksher.testing.failures import Failure, Failures
 from heksher.testing.loop_thread import LoopThread
 

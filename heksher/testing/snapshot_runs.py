@@ -9,9 +9,9 @@ import pytest
 from heksher.exceptions import UsageError
 from heksher.settings.observing import observe_reads
 from heksher.settings.registry import DEFAULT
-from heksher.settings.rules import Origin
+from heksher.settings.rules.rule_set import Origin
 from heksher.settings.setting import declaration_of
-from heksher.settings.stubbing import is_stubbed
+from heksher.settings.stubs import is_stubbed
 from heksher.testing.exporting import read_snapshot
 from heksher.testing.snapshot_values import ProductionValues
 

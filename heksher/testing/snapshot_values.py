@@ -8,16 +8,16 @@ from itertools import chain, islice, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from heksher.exceptions import InvalidValue
-from heksher.settings.stubbing import Rule, Stubs
-from heksher.settings.values import Rejected
+from heksher.settings.stubs import Rule, Stubs
+from heksher.settings.types.decoder import Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from heksher.clients.snapshot_file import SavedSetting
+    from heksher.clients.snapshots.file import SavedSetting
     from heksher.settings.declaration import Declaration
     from heksher.settings.registry import Registry
-    from heksher.settings.values import Coercion
+    from heksher.settings.types.decoder import Coercion
 
 _RULES_SHOWN = 3
 

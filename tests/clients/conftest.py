@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from heksher import AsyncHeksherClient, Setting
-from heksher.clients.effects import Breathe, Request, Send, Wait
-from heksher.clients.flows import refresh
-from heksher.clients.session import Session
+from heksher.clients.conversation.effects import Breathe, Request, Send, Wait
+from heksher.clients.conversation.memory import Session
+from heksher.clients.conversation.refresh import refresh
 from heksher.server import create_app
 from heksher.settings.setting import declaration_of
 from heksher.wire import version_numbers
@@ -23,10 +23,10 @@ from heksher.wire import version_numbers
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from heksher.clients.effects import Answer, Flow
-    from heksher.clients.refreshing import Refreshed
+    from heksher.clients.conversation.effects import Answer, Flow
+    from heksher.clients.conversation.rule_compiler import Refreshed
     from heksher.settings.registry import Registry
-    from heksher.settings.rules import RuleSet
+    from heksher.settings.rules.rule_set import RuleSet
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import httpx
 
-from heksher.clients.effects import Request
+from heksher.clients.conversation.effects import Request
 
 if TYPE_CHECKING:
     import ssl

@@ -28,8 +28,8 @@ from heksher import (
     UnexpectedResponse,
 )
 from heksher.server import create_app
+from heksher.settings.reading.state import Source
 from heksher.settings.registry import Registry
-from heksher.settings.state import Source
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -11,7 +11,7 @@ from heksher import ServiceError, Setting
 
 if TYPE_CHECKING:
     from clients.conftest import Canned, Conversation, Embedded
-    from heksher.clients.effects import Answer, Request
+    from heksher.clients.conversation.effects import Answer, Request
     from heksher.settings.registry import Registry
 
 
@@ -75,7 +75,7 @@ async def test_setting_renamed_while_running_is_followed(
 
 @pytest.mark.parametrize(
     ("default", "told"),
-    [(1, "with no other difference"), (2, "different in: default_value (minor)")],
+    [(1, "differences: none"), (2, "differences: default_value (minor)")],
 )
 async def test_outdated_declaration_is_told_of_with_its_differences(
     service: Embedded,
@@ -91,7 +91,7 @@ async def test_outdated_declaration_is_told_of_with_its_differences(
         assert setting.get(user="x") == default
 
     (record,) = [one for one in caplog.records if one.levelname == "WARNING"]
-    assert record.message == (f"setting 'n' is outdated: the service has a newer version, {told}")
+    assert record.message == (f"setting 'n' is outdated: the service has a newer version; {told}")
 
 
 async def test_service_restarted_with_an_empty_database_is_told_all_again(

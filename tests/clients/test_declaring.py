@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from heksher import Setting, SettingType
-from heksher.clients.declaring import (
+from heksher.clients.conversation.declaring.decisions import (
     Post,
     decide,
     declaration_body,
@@ -17,10 +17,14 @@ from heksher.clients.declaring import (
     lacking_features,
     undeclared,
 )
-from heksher.clients.listing import Listing
-from heksher.clients.outcomes import DeclarationOutcome, DefaultRead, Standing
+from heksher.clients.conversation.declaring.outcomes import (
+    DeclarationOutcome,
+    DefaultRead,
+    Standing,
+)
+from heksher.clients.conversation.service_settings import Listing
 from heksher.settings.setting import declaration_of
-from heksher.settings.setting_type import Conversion
+from heksher.settings.types.custom import Conversion
 from heksher.wire import LISTED_SETTING, ListedSetting, read
 
 if TYPE_CHECKING:

@@ -11,17 +11,17 @@ import httpx
 import pytest
 
 from heksher import InvalidContext, ServiceStatusError, ServiceUnavailable, UnexpectedResponse
-from heksher.clients.effects import AT_ONCE, Request, Send
-from heksher.clients.flows import ping, refresh
-from heksher.clients.notifying import settings_of
-from heksher.clients.query_flow import COMPILED_IN_ONE_GO, MAX_HALVINGS
+from heksher.clients.conversation.effects import AT_ONCE, Request, Send
+from heksher.clients.conversation.query import COMPILED_IN_ONE_GO, MAX_HALVINGS
+from heksher.clients.conversation.refresh import ping, refresh
+from heksher.clients.listeners import settings_of
 from heksher.settings.setting import Setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from clients.conftest import Canned, Conversation
-    from heksher.clients.effects import Answer
+    from heksher.clients.conversation.effects import Answer
 
 
 def declare(talk: Conversation, name: str = "n", default: int = 1, **options: Any) -> Setting[int]:

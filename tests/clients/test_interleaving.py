@@ -10,8 +10,8 @@ from interleaving import at_each_step
 
 from heksher import ThreadHeksherClient
 from heksher.clients.changes import Changes
-from heksher.clients.exchange import Sockets
 from heksher.clients.thread_changes import ThreadChanges
+from heksher.clients.transport.request_thread import Sockets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,11 +23,11 @@ from heksher import (
     SettingType,
     ThreadHeksherClient,
 )
-from heksher.clients.last_good import LastGood
-from heksher.clients.querying import MAX_NAMES
+from heksher.clients.conversation.batches import MAX_NAMES
+from heksher.clients.snapshots.last_good import LastGood
 from heksher.exceptions import InvalidClient
-from heksher.settings.setting_type import Conversion
-from heksher.settings.state import Source
+from heksher.settings.reading.state import Source
+from heksher.settings.types.custom import Conversion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clients.conftest import Canned
-    from heksher.clients.effects import Request
+    from heksher.clients.conversation.effects import Request
     from heksher.settings.registry import Registry
 
 URL = "http://service.example"
@@ -86,7 +86,7 @@ class Program:
 
     def forget(self) -> None:
         """Let the process begin anew: nothing was published yet."""
-        from heksher.settings.state import Snapshot
+        from heksher.settings.reading.state import Snapshot
 
         self.registry.publish(Snapshot())
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from heksher.clients.pacing import Pacing, next_delay
+from heksher.clients.conversation.pacing import Pacing, next_delay
 
 
 def delays(interval: float, failures: int) -> list[float]:

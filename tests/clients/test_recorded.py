@@ -20,7 +20,7 @@ from heksher import (
     UnexpectedResponse,
 )
 from heksher.settings.setting import declaration_of
-from heksher.settings.setting_type import Conversion
+from heksher.settings.types.custom import Conversion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,7 +139,7 @@ async def test_every_answer_to_a_declaration_is_understood(
     answer: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("heksher.clients.declaration_flow.RETRIES", 0)
+    monkeypatch.setattr("heksher.clients.conversation.declaring.declare.RETRIES", 0)
     router["declare"].mock(return_value=response(answer), side_effect=None)
     setting = declare(registry, version="1.1")
     body = answer.get("json")

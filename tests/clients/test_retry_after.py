@@ -9,15 +9,15 @@ import httpx
 import pytest
 
 from heksher import Setting
-from heksher.clients.declaration_flow import MOST_WAITED
-from heksher.clients.pacing import LEAST_CAP
-from heksher.clients.retry_after import longest_asked, seconds_asked
-from heksher.clients.upkeep import Upkeep
+from heksher.clients.bookkeeping import Upkeep
+from heksher.clients.conversation.declaring.declare import MOST_WAITED
+from heksher.clients.conversation.pacing import LEAST_CAP
+from heksher.clients.conversation.retry_after import longest_asked, seconds_asked
 from heksher.exceptions import ServiceError, ServiceStatusError
 
 if TYPE_CHECKING:
     from clients.conftest import Canned, Conversation
-    from heksher.clients.effects import Answer, Request
+    from heksher.clients.conversation.effects import Answer, Request
     from heksher.settings.registry import Registry
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)

@@ -153,7 +153,7 @@ async def test_refused_declaration_gives_nothing_away(
     status: int,
     kind: str,
 ) -> None:
-    monkeypatch.setattr("heksher.clients.declaration_flow.RETRIES", 0)
+    monkeypatch.setattr("heksher.clients.conversation.declaring.declare.RETRIES", 0)
     body: Any = {"detail": [{"msg": CANARY, "ctx": CANARY}]}
     if kind == "json":
         difference = {"level": "minor", "attribute": "default_value", "latest_value": CANARY}

@@ -25,8 +25,8 @@ from heksher.settings.setting import Setting, declaration_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from heksher.clients.effects import Request
-    from heksher.clients.refreshing import Refreshed
+    from heksher.clients.conversation.effects import Request
+    from heksher.clients.conversation.rule_compiler import Refreshed
 
 NAMES = [f"s{place}" for place in range(8)]
 FEATURES = ["environment", "user"]

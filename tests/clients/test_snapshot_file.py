@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from heksher.clients.snapshot_file import (
+from heksher.clients.snapshots.file import (
     SavedSetting,
     SnapshotFile,
     SnapshotUnusable,
@@ -181,7 +181,7 @@ def test_what_cannot_be_read_is_unusable(tmp_path: Path, name: str) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from heksher.clients.snapshot_file import SnapshotFile, saved_content
+from heksher.clients.snapshots.file import SnapshotFile, saved_content
 
 path, letter = sys.argv[1:]
 setting = {

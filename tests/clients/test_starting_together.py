@@ -15,7 +15,7 @@ from heksher.settings.setting import declaration_of
 
 if TYPE_CHECKING:
     from clients.conftest import Canned, Conversation, Embedded
-    from heksher.clients.effects import Answer, Request
+    from heksher.clients.conversation.effects import Answer, Request
 
 PROCESSES = 20
 SETTINGS = 5

@@ -11,7 +11,7 @@ from heksher import ServiceError, Setting
 
 if TYPE_CHECKING:
     from clients.conftest import Canned, Conversation
-    from heksher.clients.effects import Answer, Request
+    from heksher.clients.conversation.effects import Answer, Request
     from heksher.settings.registry import Registry
 
 STATUSES = range(300, 600)

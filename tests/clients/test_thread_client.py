@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from clients.conftest import Canned
-    from heksher.clients.effects import Answer, Request
+    from heksher.clients.conversation.effects import Answer, Request
 
 URL = "http://service.example"
 BOUND = 20.0

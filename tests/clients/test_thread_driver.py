@@ -11,18 +11,18 @@ import httpx
 import pytest
 
 from clients.faulty import FaultyServer
-from heksher.clients.effects import Wait
-from heksher.clients.flows import HEALTH_REQUEST, ping
-from heksher.clients.listing import fetch_listing
-from heksher.clients.thread_driver import MAX_HANGING, Overdue, ThreadDriver
-from heksher.clients.transport import Endpoint
+from heksher.clients.conversation.effects import Wait
+from heksher.clients.conversation.refresh import HEALTH_REQUEST, ping
+from heksher.clients.conversation.service_settings import fetch_listing
+from heksher.clients.transport.endpoint import Endpoint
+from heksher.clients.transport.thread_driver import MAX_HANGING, Overdue, ThreadDriver
 from heksher.exceptions import ClientClosed, ServiceUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from clients.conftest import Canned
-    from heksher.clients.effects import Flow, Request
+    from heksher.clients.conversation.effects import Flow, Request
 
 BOUND = 20.0
 

@@ -117,7 +117,7 @@ def test_no_fault_says_anything_that_is_secret(
 def test_no_trouble_with_the_snapshot_says_anything_that_is_secret(
     server: FaultyServer, registry: Registry, tmp_path: Path, ears: Ears, what: str
 ) -> None:
-    from heksher.clients.snapshot_file import SnapshotFile
+    from heksher.clients.snapshots.file import SnapshotFile
 
     setting, path = declare(registry), tmp_path / "snapshot"
     with make(server, registry, path):

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from clients.test_flows import answering, declare, known, reply
-from heksher.clients.refreshing import RULE_SETS_IN_ONE_GO, let_go
+from heksher.clients.conversation.rule_compiler import RULE_SETS_IN_ONE_GO, let_go
+from heksher.settings.reading.state import Snapshot
 from heksher.settings.setting import declaration_of
-from heksher.settings.state import Snapshot
 
 if TYPE_CHECKING:
     from clients.conftest import Conversation
-    from heksher.clients.effects import Request
+    from heksher.clients.conversation.effects import Request
     from heksher.settings.setting import Setting
 
 
@@ -189,7 +189,7 @@ def test_values_are_as_old_as_the_question_not_as_the_last_answer(
     talk: Conversation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr("heksher.clients.flows.monotonic", lambda: now[0])
+    monkeypatch.setattr("heksher.clients.conversation.refresh.monotonic", lambda: now[0])
 
     def slow(request: Request) -> None:
         now[0] += 10.0 if request.path == "/api/v1/query" else 0.0

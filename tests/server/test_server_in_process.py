@@ -15,7 +15,8 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import Engine, event, insert
 
-from heksher.server import create_app, tables
+from heksher.server import create_app
+from heksher.server.storage import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -313,7 +314,7 @@ def test_database_of_another_program_is_refused_and_left_as_it_was(tmp_path: Pat
 async def test_database_that_another_program_keeps_locked_is_an_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("heksher.server.store.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("heksher.server.storage.store.BUSY_SECONDS", 0.05)
     app = create_app(context_features=["a"], database=tmp_path / "shared.db")
     other = sqlite3.connect(tmp_path / "shared.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

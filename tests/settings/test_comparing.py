@@ -14,9 +14,9 @@ from ids import shown
 from pydantic import BaseModel, ConfigDict
 
 from heksher import Setting, SettingType
-from heksher.settings.comparing import content_of, identical
-from heksher.settings.frozen import FrozenList
-from heksher.settings.setting_type import Conversion
+from heksher.settings.types.custom import Conversion
+from heksher.settings.types.equality import content_of, identical
+from heksher.settings.types.read_only import FrozenList
 
 if TYPE_CHECKING:
     from conftest import Publish

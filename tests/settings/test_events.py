@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from heksher import AsyncHeksherClient, InvalidClient, InvalidSetting, Setting, ThreadHeksherClient
-from heksher.settings.compiling import CompileOptions, compile_rule_set
-from heksher.settings.rules import Origin, RuleSet
+from heksher.settings.reading.state import Snapshot
+from heksher.settings.rules.compiling import CompileOptions, compile_rule_set
+from heksher.settings.rules.rule_set import Origin, RuleSet
 from heksher.settings.setting import declaration_of
-from heksher.settings.state import Snapshot
 from heksher.testing import LocalService
 
 if TYPE_CHECKING:

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heksher import HeksherSequence, Setting, bind_context
-from heksher.settings.compiling import CompileOptions, compile_rule_set
 from heksher.settings.context import default_source
 from heksher.settings.explaining import FeatureSource
+from heksher.settings.reading.state import Snapshot, Source
 from heksher.settings.registry import Registry
-from heksher.settings.rules import Origin
+from heksher.settings.rules.compiling import CompileOptions, compile_rule_set
+from heksher.settings.rules.rule_set import Origin
 from heksher.settings.setting import declaration_of
-from heksher.settings.state import Snapshot, Source
 
 if TYPE_CHECKING:
     from conftest import Publish

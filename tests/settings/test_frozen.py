@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, PrivateAttr, TypeAdapter
 
-from heksher.settings.comparing import identical
-from heksher.settings.frozen import FrozenDict, FrozenList, FrozenSet, freeze
+from heksher.settings.types.equality import identical
+from heksher.settings.types.read_only import FrozenDict, FrozenList, FrozenSet, freeze
 
 VALUES: list[Any] = [
     FrozenList([3, 1, 2]),

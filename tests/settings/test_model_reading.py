@@ -22,13 +22,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, mo
 from typing_extensions import TypedDict
 
 from heksher import InvalidValue, MissingContextFeature, SettingsModel, UsageError, bind_context
-from heksher.settings.comparing import content_of
-from heksher.settings.compiling import CompileOptions, compile_rule_set
 from heksher.settings.context import default_source
-from heksher.settings.frozen import FrozenDict, FrozenList, FrozenSet
+from heksher.settings.reading.state import Snapshot
 from heksher.settings.registry import Registry
+from heksher.settings.rules.compiling import CompileOptions, compile_rule_set
 from heksher.settings.setting import declaration_of
-from heksher.settings.state import Snapshot
+from heksher.settings.types.equality import content_of
+from heksher.settings.types.read_only import FrozenDict, FrozenList, FrozenSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

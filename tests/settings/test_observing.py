@@ -18,7 +18,7 @@ from heksher import (
     observe_reads,
 )
 from heksher.settings.context import default_source
-from heksher.settings.rules import Origin
+from heksher.settings.rules.rule_set import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

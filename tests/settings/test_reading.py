@@ -9,7 +9,7 @@ from weakref import ref
 import pytest
 
 from heksher import Setting
-from heksher.settings.reading import reader_source
+from heksher.settings.reading.generated_get import reader_source
 from heksher.settings.registry import Registry
 
 IDENTIFIER = re.compile(r"[^\W\d]\w*")

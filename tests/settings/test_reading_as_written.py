@@ -27,20 +27,20 @@ from pydantic_core import core_schema
 from typing_extensions import TypeAliasType, TypedDict
 
 from heksher import InvalidSetting, InvalidValue, Setting, SettingsModel, bind_context
-from heksher.settings.comparing import identical
 from heksher.settings.context import default_source
-from heksher.settings.frozen import FrozenDict
-from heksher.settings.rules import Origin, RuleSet
+from heksher.settings.reading.state import Snapshot
+from heksher.settings.rules.rule_set import Origin, RuleSet
 from heksher.settings.setting import declaration_of
-from heksher.settings.state import Snapshot
-from heksher.settings.types import decoder_of
-from heksher.settings.values import Rejected
+from heksher.settings.types.annotations import decoder_of
+from heksher.settings.types.decoder import Rejected
+from heksher.settings.types.equality import identical
+from heksher.settings.types.read_only import FrozenDict
 
 if TYPE_CHECKING:
     from conftest import Publish
 
     from heksher.settings.registry import Registry
-    from heksher.settings.values import Coercion
+    from heksher.settings.types.decoder import Coercion
 
 
 class ByName(BaseModel):

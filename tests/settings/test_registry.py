@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from heksher import Setting
 from heksher.exceptions import ClientStateError
 from heksher.settings.context import default_source
+from heksher.settings.reading.state import Snapshot
 from heksher.settings.registry import Registry
-from heksher.settings.rules import Origin, RuleSet
+from heksher.settings.rules.rule_set import Origin, RuleSet
 from heksher.settings.setting import declaration_of
-from heksher.settings.state import Snapshot
 
 if TYPE_CHECKING:
     from contextvars import Context

@@ -12,12 +12,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from heksher import MissingContextFeature, Setting, bind_context
-from heksher.settings.compiling import CompileOptions, compile_rule_set
 from heksher.settings.context import default_source
+from heksher.settings.reading.state import Snapshot
 from heksher.settings.registry import Registry
-from heksher.settings.resolving import MAX_SHAPES
+from heksher.settings.rules.compiling import CompileOptions, compile_rule_set
+from heksher.settings.rules.generated_rules import MAX_SHAPES
 from heksher.settings.setting import declaration_of
-from heksher.settings.state import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -11,11 +11,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from heksher import Setting, bind_context
-from heksher.settings.compiling import CompileOptions, compile_rule_set
+from heksher.settings.reading.state import Snapshot, Source
 from heksher.settings.registry import Registry
-from heksher.settings.rules import Origin, RuleSet
+from heksher.settings.rules.compiling import CompileOptions, compile_rule_set
+from heksher.settings.rules.rule_set import Origin, RuleSet
 from heksher.settings.setting import declaration_of
-from heksher.settings.state import Snapshot, Source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -24,11 +24,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl
 from typing_extensions import TypedDict
 
 from heksher import HeksherSequence, Setting, SettingType, UnknownSetting
+from heksher.settings.documents import declared_settings, json_schema, markdown
 from heksher.settings.registry import Registry
-from heksher.settings.schema import declared_settings, json_schema, markdown
-from heksher.settings.setting_type import Conversion
-from heksher.settings.types import decoder_of
-from heksher.settings.values import Coercion, Rejected
+from heksher.settings.types.annotations import decoder_of
+from heksher.settings.types.custom import Conversion
+from heksher.settings.types.decoder import Coercion, Rejected
 
 
 class Colour(Enum):

@@ -37,20 +37,20 @@ from heksher import (
     bind_context,
     pinned,
 )
-from heksher.settings.compiling import CompileOptions, compile_rule_set
 from heksher.settings.context import default_source
-from heksher.settings.frozen import FrozenDict, FrozenList
+from heksher.settings.reading.state import Snapshot, Source
 from heksher.settings.registry import Registry
-from heksher.settings.rules import Origin, ServiceRule
+from heksher.settings.rules.compiling import CompileOptions, compile_rule_set
+from heksher.settings.rules.rule_set import Origin, ServiceRule
 from heksher.settings.setting import declaration_of
-from heksher.settings.state import Snapshot, Source
+from heksher.settings.types.read_only import FrozenDict, FrozenList
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from conftest import Publish
 
-    from heksher.settings.values import Coercion
+    from heksher.settings.types.decoder import Coercion
 
 T = TypeVar("T")
 

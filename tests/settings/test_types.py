@@ -39,13 +39,13 @@ from heksher import (
     Setting,
     SettingType,
 )
-from heksher.settings.comparing import identical
-from heksher.settings.frozen import FrozenDict, FrozenList, FrozenSet, freeze
-from heksher.settings.namespace import Namespace
 from heksher.settings.registry import Registry
-from heksher.settings.setting_type import Conversion
-from heksher.settings.types import decoder_of
-from heksher.settings.values import Coercion, Rejected
+from heksher.settings.types.annotations import decoder_of
+from heksher.settings.types.custom import Conversion
+from heksher.settings.types.decoder import Coercion, Rejected
+from heksher.settings.types.equality import identical
+from heksher.settings.types.namespace import Namespace
+from heksher.settings.types.read_only import FrozenDict, FrozenList, FrozenSet, freeze
 
 
 class Colour(Enum):
@@ -890,8 +890,8 @@ def test_what_fits_in_part_has_no_canonical_form() -> None:
 HASH_SEEDED = """
 from enum import Enum
 from typing import Literal
-from heksher.settings.namespace import Namespace
-from heksher.settings.types import decoder_of
+from heksher.settings.types.namespace import Namespace
+from heksher.settings.types.annotations import decoder_of
 class E(Enum):
     A = "a"; B = "b"; C = "c"; D = "d"
 names = {f"name{n}" for n in range(50)}

@@ -18,9 +18,9 @@ from heksher import (
     SettingsModel,
     SettingType,
 )
-from heksher.settings.rules import Origin, Rejection, ServiceRule
-from heksher.settings.schema import declared_settings, json_schema, markdown
-from heksher.settings.values import Coercion
+from heksher.settings.documents import declared_settings, json_schema, markdown
+from heksher.settings.rules.rule_set import Origin, Rejection, ServiceRule
+from heksher.settings.types.decoder import Coercion
 
 CLASSES: list[Any] = [
     Coercion, Conversion, HeksherEnum, HeksherFlags, HeksherMapping, HeksherSequence, Origin,

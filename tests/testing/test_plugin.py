@@ -92,7 +92,7 @@ def test_failing_test_leaves_nothing_behind(run: Run) -> None:
 
         def test_nothing_is_left():
             from heksher.settings.registry import DEFAULT
-            from heksher.settings.state import Source
+            from heksher.settings.reading.state import Source
             assert read() == (60, "light")
             assert not DEFAULT.snapshot.rule_sets
             assert DEFAULT.snapshot.source is Source.DECLARED_DEFAULTS

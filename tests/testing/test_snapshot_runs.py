@@ -280,7 +280,7 @@ def test_nothing_is_left_behind(run: Run) -> None:
 
         def test_two():
             from heksher.settings.registry import DEFAULT
-            from heksher.settings.stubbing import is_stubbed
+            from heksher.settings.stubs import is_stubbed
             assert not DEFAULT.snapshot.rule_sets
             assert ttl.get(user="x") == 60
         """,

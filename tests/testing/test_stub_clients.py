@@ -20,9 +20,9 @@ from heksher import (
     bind_context,
 )
 from heksher.clients.stub import AsyncStubHeksherClient, Rule, SyncStubHeksherClient
-from heksher.settings.frozen import FrozenList
-from heksher.settings.rules import Origin
-from heksher.settings.state import Snapshot, Source
+from heksher.settings.reading.state import Snapshot, Source
+from heksher.settings.rules.rule_set import Origin
+from heksher.settings.types.read_only import FrozenList
 from heksher.testing import StubHeksherClient
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from heksher import (
 )
 
 if TYPE_CHECKING:
-    from heksher.settings.rules import ServiceRule
+    from heksher.settings.rules.rule_set import ServiceRule
 
 FEATURES = ["environment", "user"]
 
