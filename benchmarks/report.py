@@ -408,7 +408,7 @@ class Page:
         for settings in ("1000", "10000"):
             value = median(section[settings]["unchanged"]["own"])
             cells = [f"{int(settings):,}", ms(value), "1 ms"]
-            what = f"an update of {int(settings):,} settings of which none changed"
+            what = f"an update of {int(settings):,} unchanged settings"
             self.row(what, Line(cells, value, 0.001, REASONS["unchanged"]))
 
     def starts(self) -> None:

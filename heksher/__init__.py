@@ -6,8 +6,7 @@ declares and reads settings, or tests them, does not pay for either.
 
 import typing
 
-from heksher import exceptions
-from heksher import lazy_imports as late_names
+from heksher import exceptions, lazy_imports
 from heksher.exceptions import (
     ClientClosed,
     ClientStateError,
@@ -24,11 +23,14 @@ from heksher.exceptions import (
 )
 from heksher.settings.context import bind_context
 from heksher.settings.context_features import PROVIDED, ContextFeatures
-from heksher.settings.explaining import Read, Resolution
+from heksher.settings.explaining import FeatureSource, FeatureValue, Outranked, Read, Resolution
 from heksher.settings.observing import observe_reads
-from heksher.settings.registry import pinned
+from heksher.settings.reading.state import Source
+from heksher.settings.registry import Registry, pinned
+from heksher.settings.rules.rule_set import Origin, Rejection, ServiceRule
 from heksher.settings.setting import Setting
 from heksher.settings.types.custom import Conversion, SettingType
+from heksher.settings.types.decoder import Coercion
 from heksher.settings.types.explicit import (
     HeksherEnum,
     HeksherFlags,
@@ -41,7 +43,7 @@ if typing.TYPE_CHECKING:
     from heksher.clients.conversation.tracking import TRACK_ALL
     from heksher.clients.options import AsyncClientOptions, ClientOptions, ThreadClientOptions
     from heksher.clients.setting_data import SettingData
-    from heksher.clients.status import ClientStatus
+    from heksher.clients.status import ClientStatus, OutdatedDeclaration, RefusedDeclaration
     from heksher.clients.thread_client import ThreadHeksherClient
     from heksher.exceptions import (
         DeclarationError,
@@ -50,9 +52,10 @@ if typing.TYPE_CHECKING:
         ServiceUnavailable,
         UnexpectedResponse,
     )
+    from heksher.settings.differences import Difference
     from heksher.settings.models.settings_model import SettingsModel
 else:
-    __getattr__, __dir__ = late_names.imported_late(
+    __getattr__, __dir__ = lazy_imports.imported_late(
         globals(),
         {
             "heksher.clients.async_client": ["AsyncHeksherClient"],
@@ -62,7 +65,8 @@ else:
                 "ThreadClientOptions",
             ],
             "heksher.clients.setting_data": ["SettingData"],
-            "heksher.clients.status": ["ClientStatus"],
+            "heksher.clients.status": ["ClientStatus", "OutdatedDeclaration", "RefusedDeclaration"],
+            "heksher.settings.differences": ["Difference"],
             "heksher.clients.thread_client": ["ThreadHeksherClient"],
             "heksher.clients.conversation.tracking": ["TRACK_ALL"],
             "heksher.exceptions": exceptions.SERVICE_ERRORS,
@@ -79,9 +83,13 @@ __all__ = [
     "ClientOptions",
     "ClientStateError",
     "ClientStatus",
+    "Coercion",
     "ContextFeatures",
     "Conversion",
     "DeclarationError",
+    "Difference",
+    "FeatureSource",
+    "FeatureValue",
     "HeksherEnum",
     "HeksherError",
     "HeksherFlags",
@@ -94,15 +102,23 @@ __all__ = [
     "InvalidValue",
     "MissingContextAttribute",
     "MissingContextFeature",
+    "Origin",
+    "OutdatedDeclaration",
+    "Outranked",
     "Read",
+    "RefusedDeclaration",
+    "Registry",
+    "Rejection",
     "Resolution",
     "ServiceError",
+    "ServiceRule",
     "ServiceStatusError",
     "ServiceUnavailable",
     "Setting",
     "SettingData",
     "SettingType",
     "SettingsModel",
+    "Source",
     "ThreadClientOptions",
     "ThreadHeksherClient",
     "UnexpectedResponse",

@@ -34,7 +34,7 @@ class RefusedDeclaration:
 
 @dataclass(frozen=True, slots=True)
 class OutdatedDeclaration:
-    """A setting of which the service has a newer version, declared by another program.
+    """A setting that the service holds in a newer version, declared by another program.
 
     Attributes:
         setting_name: The setting's name, as declared here.
@@ -63,7 +63,7 @@ class ClientStatus:
         source: Where the current values come from.
         rejected_rules: The service's values that were rejected.
         refused_declarations: The settings whose declaration was refused.
-        outdated_declarations: The settings of which the service has a newer version. They work
+        outdated_declarations: The settings that the service holds in a newer version. They work
             normally, apart from the differences.
         foreign_rules: The number of rules ignored for a condition on a feature that their setting
             is not configurable by.

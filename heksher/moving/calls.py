@@ -31,7 +31,7 @@ def named(arguments: Sequence[cst.Arg], names: Sequence[str]) -> dict[str, cst.A
 def subscripted(call: cst.Call) -> cst.Call:
     """Return `Setting("a", int, [...], 60)` as `Setting[int]("a", configurable_features=...)`.
 
-    A call stays as it is where its type is no annotation, such as `HeksherEnum(Colour)`: that
+    A call stays as it is where its type is not an annotation, such as `HeksherEnum(Colour)`: that
     spelling works as before.
     """
     arguments = named(call.args, SETTING_ARGUMENTS)

@@ -74,7 +74,7 @@ class _Rewriter(cst.CSTTransformer):
     def leave_SimpleStatementLine(
         self, original_node: cst.SimpleStatementLine, updated_node: cst.SimpleStatementLine
     ) -> cst.SimpleStatementLine | cst.FlattenSentinel[cst.SimpleStatementLine]:
-        """Split imports of which a part has another address now."""
+        """Split imports when one of their names has another address now."""
         if len(updated_node.body) != 1:
             return updated_node
         statement = updated_node.body[0]

@@ -46,7 +46,7 @@ def check_alias(setting_name: str, alias: object) -> str | None:
     """Return *alias*, the former name, if it may be one.
 
     Raises:
-        InvalidSetting: It is no name, or the setting's own.
+        InvalidSetting: It is not a valid name, or is the setting's own.
     """
     if alias is None:
         return None
@@ -110,7 +110,7 @@ def check_metadata(
     for key in merged:
         if not isinstance(key, str) or _METADATA_KEY.fullmatch(key) is None:
             raise InvalidSetting(
-                f"{key!r} in the metadata of setting {setting_name!r} is no key: use ASCII"
+                f"{key!r} in the metadata of setting {setting_name!r} is not a valid key: use ASCII"
                 " letters, digits, _ and - only"
             )
     try:

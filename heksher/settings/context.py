@@ -111,7 +111,7 @@ NO_DEFAULT: Final = DefaultSource(DefaultKind.NONE, None)
 
 
 def default_source(feature: str, default: object) -> DefaultSource:
-    """Tell how *default*, a client's default for *feature*, is read.
+    """Describe how *default*, a client's default for *feature*, is read.
 
     Raises:
         InvalidContext: It is neither a string, a `ContextVar`, nor a function.
@@ -170,7 +170,7 @@ def check_features(features: object, *, whose: str) -> tuple[str, ...]:
     for name in names:
         if not isinstance(name, str) or _FEATURE_NAME.fullmatch(name) is None:
             raise InvalidContext(
-                f"{name!r} in the context features of {whose} is no feature name: use letters,"
+                f"{name!r} in the context features of {whose} is not a feature name: use letters,"
                 " digits and _ only"
             )
     repeated = sorted({str.__str__(name) for name in names if names.count(name) > 1})

@@ -132,7 +132,7 @@ def _checked(features: Any, given: dict[str, Any]) -> dict[str, Any]:
     for name in given:
         if name not in features:
             raise InvalidContext(
-                f"{name!r} is no context feature of {features.__name__}: it has {list(features)}"
+                f"{name!r} is not a context feature of {features.__name__}: it has {list(features)}"
             )
     return given
 

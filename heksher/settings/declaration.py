@@ -61,7 +61,7 @@ class Declaration:
 
     @property
     def setting(self) -> Any:
-        """The `Setting`; made anew if only its `get` is in use."""
+        """The `Setting`; made again if only its `get` is in use."""
         return self.attached.setting() or self.registry.setting_of(self)
 
     @property

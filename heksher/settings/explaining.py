@@ -150,7 +150,7 @@ class Resolution(Generic[T_co]):
 def _jsonable(value: object) -> Any:
     try:
         return to_jsonable_python(value, fallback=str)
-    except Exception:  # noqa: BLE001  # bytes that are no text, or a user's own class
+    except Exception:  # noqa: BLE001  # bytes that are not text, or a user's own class
         return repr(value)
 
 

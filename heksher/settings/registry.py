@@ -164,7 +164,7 @@ class Registry:
         return declaration
 
     def setting_of(self, declaration: Declaration) -> Any:
-        """Return the one `Setting` of *declaration*, made anew if only its `get` is in use."""
+        """Return the one `Setting` of *declaration*, made again if only its `get` is in use."""
         attached = declaration.attached
         with self._lock:
             return attached.setting() or attached.kind._of(declaration)

@@ -233,7 +233,7 @@ class Setting(Generic[T, P]):
 
     @classmethod
     def _of(cls, declaration: Declaration) -> Self:
-        """Return a new `Setting` of a declaration, of which only the `get` is in use."""
+        """Return a new `Setting` of a declaration whose `get` alone is in use."""
         setting = cls.__new__(cls)
         setting._install(declaration)
         return setting

@@ -29,7 +29,7 @@ class Rule(Generic[T]):
     """A rule of a stubbed setting.
 
     Attributes:
-        match_conditions: Values by context feature, all of which have to hold; none matches always.
+        match_conditions: Values by context feature, which must all hold; none matches always.
         value: What the setting reads then.
     """
 
@@ -123,7 +123,7 @@ class Stubs:
 
 
 def is_stubbed(snapshot: Snapshot, index: int) -> bool:
-    """Tell whether a test has given the setting with *index* its rules."""
+    """Return whether a test has given the setting with *index* its rules."""
     return isinstance(snapshot.rule_sets.get(index), StubbedRules)
 
 

@@ -96,7 +96,9 @@ def test_binding_is_checked(ttl: Setting[int, ...]) -> None:
     with Provided.bind(environment="e"), Features.bind(user="x", theme=None):
         assert ttl.get() == 60
     wrong: Any = Features.bind
-    with pytest.raises(InvalidContext, match=r"'usr' is no context feature of Features: it has \["):
+    with pytest.raises(
+        InvalidContext, match=r"'usr' is not a context feature of Features: it has \["
+    ):
         wrong(usr="x")
 
 
@@ -108,7 +110,7 @@ def test_defaults_are_checked(ttl: Setting[int, ...], registry: Registry) -> Non
 
     assert ttl.get(user="x") == 60
     wrong: Any = Provided.set_defaults
-    with pytest.raises(InvalidContext, match="'user' is no context feature of Provided"):
+    with pytest.raises(InvalidContext, match="'user' is not a context feature of Provided"):
         wrong(client, user="x")
 
 
@@ -162,7 +164,7 @@ def test_subclass_that_names_the_type_may_be_within(registry: Registry) -> None:
         ({"__annotations__": {"a": "int"}}, "'a' in F is annotated 'int'"),
         ({"__annotations__": {"a": str}, "a": "x"}, "'a' in F has a value: write `a: str`"),
         ({"__annotations__": {"bind": str}}, "'bind' in F is a method of every such class"),
-        ({"__annotations__": {"é": str}}, "'é' .* is no feature name"),
+        ({"__annotations__": {"é": str}}, "'é' .* is not a feature name"),
     ],
 )
 def test_class_that_cannot_be_is_an_error_at_its_line(

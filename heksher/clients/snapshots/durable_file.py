@@ -63,7 +63,7 @@ def read_trusted(path: Path, max_bytes: int) -> bytes:
     Never blocks for something else that has this path, such as a FIFO.
 
     Raises:
-        FileRefused: It is no regular file, too large, somebody else's, or writable by others.
+        FileRefused: It is not a regular file, or too large, somebody else's, or writable by others.
         OSError: It cannot be read.
         ValueError: No file can have this path.
     """

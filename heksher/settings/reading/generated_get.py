@@ -28,7 +28,7 @@ keywords. For the features `environment` and `user`::
 Nothing of the program's runs where an `IndexError` is taken for a state that is too short. Whoever
 keeps only the function keeps the setting declared and updated. All names but the parameters start
 with `ø`, which no context feature can, so that a feature may be called `self`, `k` or whatever. What
-is no parameter name, such as `class`, is taken from `**øothers`.
+is not a parameter name, such as `class`, is taken from `**øothers`.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def parameters_of(features: tuple[str, ...]) -> tuple[str, list[str], list[str]]
     """Return how a generated `øget` takes these features.
 
     Returns:
-        Its parameters; its first lines, which take what is no parameter name from `**øothers`; and
+        Its parameters; its first lines, which take what is not a parameter name from `**øothers`; and
         the variables that hold the features' values then.
     """
     variables = [

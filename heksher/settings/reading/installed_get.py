@@ -31,7 +31,7 @@ def make_get(declaration: Declaration) -> Any:
         make = registry.readers.setdefault(features, execute(reader_code(features), names))
     qualname = f"Setting({declaration.name!r}).get"
     get = make(declaration, declaration.place, qualname)
-    # The same for all, and a dict, of which one is enough.
+    # The same for all, and a dict: one is enough.
     get.__kwdefaults__ = vars(make).setdefault("shared", get.__kwdefaults__)
     get.__name__ = "get"
     get.__qualname__ = qualname

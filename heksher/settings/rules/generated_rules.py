@@ -129,7 +129,7 @@ def _code(shape: Shape) -> CodeType | None:
     if count > MAX_GENERATED_TIERS:
         return None
     # 10,000 settings over five features can have 9,500 shapes: seconds of `exec`. The limit is twice
-    # the number that is kept, half of which may be unused.
+    # the number that is kept, and half of them may be unused.
     if len(_others) >= 2 * MAX_SHAPES and shape not in _others:
         return None
     return _recent_code(shape)

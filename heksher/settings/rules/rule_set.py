@@ -47,7 +47,7 @@ class ServiceRule:
 
     Attributes:
         rule_id: The service's id.
-        conditions: Pairs of a context feature and a value, all of which have to hold.
+        conditions: Pairs of a context feature and a value, which must all hold.
         value: The raw value, as JSON; not part of the `repr`.
     """
 
