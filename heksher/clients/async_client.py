@@ -9,6 +9,7 @@ from typing import Any, Final, Self, Unpack
 from heksher.clients.changes import Changes
 from heksher.clients.client import ClientState, HeksherClient
 from heksher.clients.conversation import refresh as flows
+from heksher.clients.conversation.declaring.progress import Progress
 from heksher.clients.conversation.rule_compiler import Refreshed, let_go
 from heksher.clients.conversation.service_settings import fetch_listing
 from heksher.clients.listeners import settings_of
@@ -102,14 +103,18 @@ class AsyncHeksherClient(HeksherClient):
 
     async def _first_refresh(self) -> None:
         self._upkeep.begin()
-        refreshing = self._spawn(self._drive_refresh(first=True, thorough=True))
+        progress = Progress(self._start_timeout)
+        refreshing = self._spawn(self._drive_refresh(first=True, thorough=True, progress=progress))
         # Not awaited directly: however it handles a cancellation, this method ends in time.
-        await asyncio.wait([refreshing], timeout=self._start_timeout)
+        while not refreshing.done() and (left := progress.seconds_left()) > 0:
+            await asyncio.wait([refreshing], timeout=left)
+            if self._state is ClientState.CLOSED:
+                break
         if self._state is ClientState.CLOSED:
             raise ClientClosed("client was closed while it was starting")
         if not refreshing.done():
             refreshing.cancel()
-            self._start_from_snapshot(self._late())
+            self._start_from_snapshot(self._late(progress))
         else:
             try:
                 refreshing.result()
@@ -168,8 +173,12 @@ class AsyncHeksherClient(HeksherClient):
         self._call("on_update_ok", self.on_update_ok)
         return None
 
-    async def _drive_refresh(self, *, first: bool, thorough: bool) -> Exception | None:
-        flow = flows.refresh(self._upkeep.session, first=first, thorough=thorough)
+    async def _drive_refresh(
+        self, *, first: bool, thorough: bool, progress: Progress | None = None
+    ) -> Exception | None:
+        flow = flows.refresh(
+            self._upkeep.session, first=first, thorough=thorough, progress=progress
+        )
         refreshed = await self._driver.drive(flow)
         async with self.modification_lock:
             former = self._upkeep.publish(refreshed)

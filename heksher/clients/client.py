@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
 
 from heksher.clients.bookkeeping import Upkeep
+from heksher.clients.conversation.declaring.progress import Progress
 from heksher.clients.conversation.responses import without_frames
 from heksher.clients.conversation.tracking import Tracked
 from heksher.clients.listeners import refuse_coroutine
@@ -82,9 +83,11 @@ class HeksherClient(ABC):
         self._why_closed = "client is closed"
         self._start_error: ServiceError | None = None
 
-    def _late(self) -> ServiceUnavailable:
+    def _late(self, progress: Progress) -> ServiceUnavailable:
+        reached = str(progress)
         return ServiceUnavailable(
-            f"no response from the service within start_timeout ({self._start_timeout} s)"
+            f"no progress with the service within start_timeout ({self._start_timeout} s)"
+            + (f": {reached}; the next start continues from there" if reached else "")
         )
 
     def _start_from_snapshot(self, error: ServiceError) -> None:

@@ -22,7 +22,8 @@ class ClientOptions(TypedDict, total=False):
     """Arguments of the httpx client, such as `headers` or `verify`."""
 
     start_timeout: float
-    """Seconds that starting may take; 30 by default."""
+    """Seconds that a start may take without progress, such as a setting that the service took; 60 by
+    default, since the real service can hang for 30. In all, it may take ten times as long."""
 
     request_timeout: float
     """Seconds that a request may take; 35 by default, since the service can hang for 30."""
@@ -70,7 +71,7 @@ class StubOptions(ClientOptions, total=False):
 
 DEFAULTS: Final[ClientOptions] = {
     "http_client_args": None,
-    "start_timeout": 30.0,
+    "start_timeout": 60.0,
     "request_timeout": 35.0,
     "max_response_bytes": 64 * 2**20,
     "snapshot_path": None,

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from math import inf
 from threading import Condition, Lock, Thread, current_thread
 from time import monotonic
 from types import TracebackType
@@ -10,6 +9,7 @@ from typing import Any, Final, Self, Unpack
 
 from heksher.clients.client import ClientState, HeksherClient
 from heksher.clients.conversation import refresh as flows
+from heksher.clients.conversation.declaring.progress import Progress
 from heksher.clients.conversation.rule_compiler import let_go
 from heksher.clients.conversation.service_settings import fetch_listing
 from heksher.clients.listeners import settings_of
@@ -113,11 +113,11 @@ class ThreadHeksherClient(HeksherClient):
 
     def _first_refresh(self) -> None:
         self._upkeep.begin()
+        progress = Progress(self._start_timeout)
         try:
-            due = monotonic() + self._start_timeout
-            self._drive_refresh(first=True, thorough=True, due=due)
+            self._drive_refresh(first=True, thorough=True, progress=progress)
         except Overdue:
-            self._start_from_snapshot(self._late())
+            self._start_from_snapshot(self._late(progress))
         except ServiceError as error:
             self._start_from_snapshot(error)
 
@@ -172,9 +172,14 @@ class ThreadHeksherClient(HeksherClient):
         self._call("on_update_ok", self.on_update_ok)
         return None
 
-    def _drive_refresh(self, *, first: bool, thorough: bool, due: float = inf) -> Exception | None:
-        flow = flows.refresh(self._upkeep.session, first=first, thorough=thorough)
-        refreshed = self._driver.drive(flow, due=due)
+    def _drive_refresh(
+        self, *, first: bool, thorough: bool, progress: Progress | None = None
+    ) -> Exception | None:
+        progress = progress or Progress()
+        flow = flows.refresh(
+            self._upkeep.session, first=first, thorough=thorough, progress=progress
+        )
+        refreshed = self._driver.drive(flow, due=lambda: progress.due)
         with self.modification_lock:
             if self._driver.is_closed:
                 raise ClientClosed("client was closed")

@@ -31,7 +31,7 @@ def test_signature_shows_every_option_with_its_default(client: Any, options: Any
     by_keyword = {name: one for name, one in shown.items() if one.kind is one.KEYWORD_ONLY}
 
     assert {name: one.annotation for name, one in by_keyword.items()} == options.__annotations__
-    assert by_keyword["start_timeout"].default == 30.0
+    assert by_keyword["start_timeout"].default == 60.0
     assert by_keyword["http_client"].default is None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager, suppress
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,7 @@ def test_no_more_than_a_few_requests_hang_at_once(hanging: Hanging) -> None:
 
 def test_a_flow_that_is_overdue_is_left(hanging: Hanging) -> None:
     with pytest.raises(Overdue):
-        make(hanging, 60).drive(ping(), due=monotonic() + 0.02)
+        make(hanging, 60).drive(ping(), due=partial(float, monotonic() + 0.02))
 
 
 def test_waiting_ends_when_the_flow_is_due(hanging: Hanging) -> None:
@@ -92,7 +93,7 @@ def test_waiting_ends_when_the_flow_is_due(hanging: Hanging) -> None:
             ended.append(True)
 
     with pytest.raises(Overdue):
-        make(hanging).drive(waiting(), due=monotonic() + 0.02)
+        make(hanging).drive(waiting(), due=partial(float, monotonic() + 0.02))
     assert ended
 
 
@@ -188,7 +189,7 @@ def test_request_that_is_overdue_cuts_no_other_thread_s(
         assert slow.reached["/api/v1/settings"].wait(BOUND)
 
         with pytest.raises(Overdue):
-            driver.drive(ping(), due=monotonic() + 0.05)
+            driver.drive(ping(), due=partial(float, monotonic() + 0.05))
 
         for released in slow.released.values():
             released.set()

@@ -21,6 +21,8 @@ from heksher.clients.transport.request_thread import RequestThread, Sockets
 from heksher.exceptions import ClientClosed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from heksher.clients.conversation.effects import Answer, Effect, Flow, Request
     from heksher.clients.transport.connections import PooledClient
     from heksher.clients.transport.endpoint import Endpoint
@@ -61,12 +63,12 @@ class ThreadDriver:
         """Whether the connections are the caller's, so that a forked child cannot have its own."""
         return self._connections.are_callers
 
-    def drive(self, flow: Flow[T], *, due: float = inf) -> T:
+    def drive(self, flow: Flow[T], *, due: Callable[[], float] = lambda: inf) -> T:
         """Perform the effects of *flow* until it returns; return its result.
 
         Args:
             flow: The flow.
-            due: When it has to finish, in seconds of `time.monotonic`.
+            due: Returns when it has to finish, in seconds of `time.monotonic`; asked again and again.
 
         Raises:
             ClientClosed: The driver was closed.
@@ -86,12 +88,14 @@ class ThreadDriver:
             flow.close()
             self._connections.give_back(pooled)
 
-    def _do(self, effect: Effect, pooled: PooledClient, due: float) -> list[Answer] | None:
+    def _do(
+        self, effect: Effect, pooled: PooledClient, due: Callable[[], float]
+    ) -> list[Answer] | None:
         self._check(due)
         if isinstance(effect, Send):
             return [self._send(request, pooled, due) for request in effect.requests]
         if not isinstance(effect, Breathe):
-            self._closed.wait(min(effect.seconds, _left(due)))
+            self._closed.wait(min(effect.seconds, _left(due())))
             self._check(due)
         return None
 
@@ -99,19 +103,19 @@ class ThreadDriver:
         if self._closed.is_set():
             raise ClientClosed("client is closed: make a new one")
 
-    def _check(self, due: float) -> None:
+    def _check(self, due: Callable[[], float]) -> None:
         self._check_open()
-        if monotonic() >= due:
+        if monotonic() >= due():
             raise Overdue
 
-    def _send(self, request: Request, pooled: PooledClient, due: float) -> Answer:
+    def _send(self, request: Request, pooled: PooledClient, due: Callable[[], float]) -> Answer:
         """Send one request; return the response, or the exception as a value."""
         bound = inf if self._endpoint.deadline is None else self._endpoint.deadline
         try:
             thread = self._begin(request, pooled)
             if thread is None:
                 return httpx.PoolTimeout(f"{MAX_HANGING} earlier requests are still hanging")
-            response = thread.response(min(bound, _left(due)))
+            response = thread.response(min(bound, _left(due())))
         except ClientClosed:
             raise
         except Exception as error:  # noqa: BLE001  # such as: no thread can be started

@@ -40,6 +40,10 @@ class Progress:
         """Take in that the flow pauses by itself, which is not the service's fault."""
         self._due += seconds
 
+    def seconds_left(self) -> float:
+        """Return the seconds until the time is up."""
+        return self.due - monotonic()
+
     @property
     def due(self) -> float:
         """When the time is up, in seconds of `time.monotonic`."""
