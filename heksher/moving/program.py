@@ -38,7 +38,7 @@ class NameFinder(cst.CSTVisitor):
     """Collects the names of a module."""
 
     def __init__(self) -> None:
-        self.names = Names()
+        self.names: Names = Names()
 
     @override
     def visit_Import(self, node: cst.Import) -> None:

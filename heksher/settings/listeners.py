@@ -51,7 +51,7 @@ class Attached(Listeners):
 
     def __init__(self, kind: Any) -> None:
         super().__init__()
-        self.kind = kind
+        self.kind: Any = kind
         self._validators: dict[object, Callable[..., Any]] = {}
         self.setting: Callable[[], Any] = _nothing
         self.get: Callable[[], Any] = _nothing

@@ -87,7 +87,7 @@ class Registry:
         self.look: Callable[[], Any] = self.view.get
         self.observers: tuple[Callable[[Any], object], ...] = ()
         self.readers: dict[tuple[str, ...], Callable[..., Any]] = {}
-        self.viewed = False
+        self.viewed: bool = False
         self._lock = RLock()
         self._names: dict[str, Reference] = {}
         self._settings: dict[int, Reference] = {}
@@ -99,7 +99,8 @@ class Registry:
         # Numbers are taken from them at once, whatever threads do; adding one to a number is not.
         self._indexes = count(1)
         self._revisions = count(1)
-        self.revision = self._shown_revision = 0
+        self.revision: int = 0
+        self._shown_revision = 0
         # Kept, so that thousands of settings' weak references share it.
         self._died = self._forget
         self.state: State | Alarm = make_state(StateContent(Snapshot(), {}), ())

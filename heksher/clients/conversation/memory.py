@@ -52,14 +52,14 @@ class Session:
         self.registry = registry
         self.context_features = context_features
         self.declares = declares
-        self.tracking = Tracking()
+        self.tracking: Tracking = Tracking()
         self.standings: dict[str, Standing] = {}
         self.degraded: frozenset[str] = frozenset()
         self.etags: dict[tuple[Tracking, str], str] = {}
         self.readings: dict[int, Reading] = {}
         self.plan: Plan | None = None
         self.missing_features: tuple[str, ...] = ()
-        self.randomness = random.Random()  # noqa: S311  # jitter, no secret
+        self.randomness: random.Random = random.Random()  # noqa: S311  # jitter, no secret
         self._refreshes = 0
         self._degraded_for = 0
         self._tracking_lock = Lock()

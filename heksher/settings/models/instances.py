@@ -83,7 +83,7 @@ class Instances:
         self._paths = paths
         self._registry = registry
         defaults = tuple([setting.default_value for setting in settings])
-        self.own_keys = tuple([type(value) in _OWN_KEYS for value in defaults])
+        self.own_keys: tuple[bool, ...] = tuple([type(value) in _OWN_KEYS for value in defaults])
         self.by_key: dict[Any, tuple[Any, tuple[Any, ...]]] = {}
         self._kept = lru_cache(maxsize=MAX_INSTANCES)(self._instance_of)
         self._all_defaults = self._proven(defaults)

@@ -67,7 +67,7 @@ class ModelPlan:
         registry: Registry,
     ) -> None:
         self.registry = registry
-        self.fields = tuple(declared)
+        self.fields: tuple[SettingField, ...] = tuple(declared)
         self.settings: Mapping[str, AnySetting] = MappingProxyType(
             {field.name: setting for field, setting in declared.items()}
         )
@@ -75,7 +75,7 @@ class ModelPlan:
         self._in_order = tuple([declaration_of(setting) for setting in declared.values()])
         paths = [field.path for field in declared]
         self._instances = Instances(model, self._in_order, paths, registry)
-        self.get = self._make_get(model.__qualname__)
+        self.get: Any = self._make_get(model.__qualname__)
 
     def _make_get(self, model_name: str) -> Any:
         instances = self._instances

@@ -106,7 +106,7 @@ class SettingsModel(_Model):
         InvalidSetting: The model cannot be declared; the message names the field and what to change.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     settings: ClassVar[_Settings] = _Settings()
     current: ClassVar[_Current] = _Current()

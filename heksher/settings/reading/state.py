@@ -89,8 +89,10 @@ class Overlay:
         self, base: Callable[[], State], overridden: Sequence[tuple[Declaration, Any]]
     ) -> None:
         self._base = base
-        self.overridden = tuple(overridden)
-        self.values = {declaration.place: value for declaration, value in overridden}
+        self.overridden: tuple[tuple[Declaration, Any], ...] = tuple(overridden)
+        self.values: dict[int, Any] = {
+            declaration.place: value for declaration, value in overridden
+        }
 
     @property
     def state(self) -> State:
@@ -129,7 +131,7 @@ class Alarm:
     __slots__ = ("_ring", "state")
 
     def __init__(self, state: State, ring: Callable[[Alarm], None]) -> None:
-        self.state = state
+        self.state: State = state
         self._ring = ring
 
     def __getitem__(self, place: int) -> Any:

@@ -126,12 +126,12 @@ class RuleSet(Generic[T]):
         rejections: tuple[Rejection, ...] = (),
         foreign: int = 0,
     ) -> None:
-        self.features = features
-        self.default = default
-        self.default_origin = default_origin
-        self.coercions = coercions or _NO_COERCIONS
-        self.rejections = rejections
-        self.foreign = foreign
+        self.features: tuple[str, ...] = features
+        self.default: T = default
+        self.default_origin: Origin = default_origin
+        self.coercions: Mapping[int | None, tuple[Coercion, ...]] = coercions or _NO_COERCIONS
+        self.rejections: tuple[Rejection, ...] = rejections
+        self.foreign: int = foreign
         self.shape: tuple[Positions, ...] = ()
         self._ids = b""
         # The rules: packed, or the dict of each tier.

@@ -32,9 +32,9 @@ class Tier(Generic[T]):
     def __init__(
         self, positions: Positions, values: dict[Any, T] | None = None, rule_ids: Iterable[int] = ()
     ) -> None:
-        self.positions = positions
+        self.positions: Positions = positions
         self.values: dict[Any, T] = {} if values is None else values
-        self.rule_ids = list(rule_ids)
+        self.rule_ids: list[int] = list(rule_ids)
 
     def key(self, values: Sequence[Any]) -> Any:
         """Return the key of a rule for these feature values."""

@@ -92,9 +92,9 @@ class Decoder(ABC):
     plain: ClassVar[frozenset[type]] = frozenset()
 
     def __init__(self, type: HeksherType, python: str, *, in_parts: bool = False) -> None:
-        self.type = type
-        self.python = python
-        self.in_parts = in_parts
+        self.type: HeksherType = type
+        self.python: str = python
+        self.in_parts: bool = in_parts
 
     @abstractmethod
     def decode(self, raw: Json, coercions: list[Coercion]) -> Any:

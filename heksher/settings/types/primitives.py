@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from typing_extensions import override
 
@@ -30,7 +30,7 @@ class IntDecoder(Decoder):
 
     __slots__ = ()
 
-    plain = frozenset([int])
+    plain: ClassVar[frozenset[type]] = frozenset([int])
 
     def __init__(self) -> None:
         super().__init__(PrimitiveType("int"), "an int")
@@ -74,7 +74,7 @@ class StrDecoder(Decoder):
 
     __slots__ = ()
 
-    plain = frozenset([str])
+    plain: ClassVar[frozenset[type]] = frozenset([str])
 
     def __init__(self) -> None:
         super().__init__(PrimitiveType("str"), "a str")
@@ -97,7 +97,7 @@ class BoolDecoder(Decoder):
 
     __slots__ = ()
 
-    plain = frozenset([bool])
+    plain: ClassVar[frozenset[type]] = frozenset([bool])
 
     def __init__(self) -> None:
         super().__init__(PrimitiveType("bool"), "a bool")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from types import MemberDescriptorType
-from typing import Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from pydantic import BaseModel
 
@@ -37,8 +37,9 @@ class FrozenList(list[V]):
     def __init__(self, items: Any = ()) -> None:
         pass
 
-    append = extend = insert = pop = remove = clear = sort = reverse = _refuse
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+    if not TYPE_CHECKING:
+        append = extend = insert = pop = remove = clear = sort = reverse = _refuse
+        __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
 
     def copy(self) -> list[V]:
         """Return a plain list of the same items."""
@@ -65,8 +66,9 @@ class FrozenDict(dict[K, V]):
     def __init__(self, items: Any = ()) -> None:
         pass
 
-    pop = popitem = setdefault = update = clear = _refuse
-    __setitem__ = __delitem__ = __ior__ = _refuse
+    if not TYPE_CHECKING:
+        pop = popitem = setdefault = update = clear = _refuse
+        __setitem__ = __delitem__ = __ior__ = _refuse
 
     @classmethod
     def fromkeys(cls, iterable: Any, value: Any = None) -> dict[Any, Any]:
@@ -105,9 +107,10 @@ class FrozenSet(set[V]):
     def __init__(self, items: Any = ()) -> None:
         pass
 
-    add = discard = remove = pop = clear = update = _refuse
-    intersection_update = difference_update = symmetric_difference_update = _refuse
-    __ior__ = __iand__ = __isub__ = __ixor__ = _refuse
+    if not TYPE_CHECKING:
+        add = discard = remove = pop = clear = update = _refuse
+        intersection_update = difference_update = symmetric_difference_update = _refuse
+        __ior__ = __iand__ = __isub__ = __ixor__ = _refuse
 
     def copy(self) -> set[V]:
         """Return a plain set of the same items."""

@@ -100,7 +100,7 @@ class Declarer:
         self.malformed: list[str] = []
         self.errors: list[UnexpectedResponse] = []
         self.overtaken: list[ToSend] = []
-        self.asked_for = 0.0
+        self.asked_for: float = 0.0
 
     def declare(self, settings: Iterable[Declaration]) -> Flow[None]:
         """Find out how *settings* stand, and declare those that need it."""

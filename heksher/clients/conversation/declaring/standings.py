@@ -63,12 +63,14 @@ class Settling:
         self._plan = plan
         self._first = first
         self._thorough = thorough
-        self.standings = session.standings if plan else _of_living(session.standings, living())
+        self.standings: dict[str, Standing] = (
+            session.standings if plan else _of_living(session.standings, living())
+        )
         self.notes: dict[str, str] = {}
         self.malformed: list[str] = []
         self.errors: list[Exception] = []
-        self.asked_for = 0.0
-        self.missing_features = session.missing_features
+        self.asked_for: float = 0.0
+        self.missing_features: tuple[str, ...] = session.missing_features
 
     @cached_property
     def declared(self) -> list[Declaration]:
