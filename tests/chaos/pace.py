@@ -20,8 +20,12 @@ CAP: Final = 60.0
 """Seconds that back-off grows to, and that `Retry-After` counts for."""
 
 _SLACK: Final = 1e-6
-_LONGEST: Final = REQUEST_TIMEOUT + 15
-"""Seconds within a refresh without a request: one that runs out of time, then the longest wait."""
+_LONGEST: Final = REQUEST_TIMEOUT + 4 * REQUEST_TIMEOUT / 3
+"""Seconds within a refresh without a request: one that runs out of time, then the longest wait.
+
+Between declarations that hang, that is up to a third of the last one's time for each in a row, of which
+there are four at most.
+"""
 
 _UNDER_WAY: Final = 3
 """How many declarations may be on their way when the first is answered."""

@@ -21,11 +21,8 @@ HERDS = [(processes, settings) for settings in (200, 3_000) for processes in (1,
 LARGE = {(4, 3_000), (16, 3_000), (64, 3_000)}
 """Those that take minutes and gigabytes: only where HEKSHER_HERDS=all."""
 
-NOT_YET = {(16, 200), (64, 200), (4, 3_000), (16, 3_000), (64, 3_000)}
-"""Those that fail, until declarations adapt to the service (issue 10, section 1)."""
-
 NOT_YET_IN_TIME = {(16, 200), (1, 3_000)}
-"""Those that take longer than they should, until then."""
+"""Those that take longer than they should (issue 10, section 1)."""
 
 
 def body(name: str) -> dict[str, Any]:
@@ -121,9 +118,7 @@ def marked(herd: tuple[int, int], *, not_yet: set[tuple[int, int]]) -> Any:
 
 
 @pytest.mark.timeout(600 if os.environ.get("HEKSHER_HERDS") == "all" else 60)
-@pytest.mark.parametrize(
-    ("processes", "settings"), [marked(herd, not_yet=NOT_YET) for herd in HERDS]
-)
+@pytest.mark.parametrize(("processes", "settings"), [marked(herd, not_yet=set()) for herd in HERDS])
 def test_every_process_starts_and_no_setting_is_lost(processes: int, settings: int) -> None:
     herd = start_together(processes, settings)
 
