@@ -174,6 +174,11 @@ def says_snapshot(message: str) -> bool:
     return "using a snapshot" in message
 
 
+def says_other_tracking(message: str) -> bool:
+    """Return whether a log record says that a snapshot was saved for other tracked contexts."""
+    return "while other contexts were tracked" in message
+
+
 def pinned(registry: Registry) -> Any:
     """Read all settings of *registry* from one published state, in a `with` block."""
     return registry.pinned()

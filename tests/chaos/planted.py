@@ -208,8 +208,8 @@ FAULTS: Final = [
         "no-limit-on-requests-in-threads",
         "a whole request has a limit (threaded)",
         (
-            "response = thread.response(min(bound, _left(due)))",
-            "response = thread.response(_left(due))",
+            "response = thread.response(min(bound, _left(due())))",
+            "response = thread.response(_left(due()))",
         ),
     ),
     _fault(
@@ -232,17 +232,17 @@ FAULTS: Final = [
         "snapshot-in-its-place",
         "the last good state on disk is whole, or not there",
         (
-            "            os.replace(name, self.path)",
-            "            self.path.write_bytes(header + content)\n            os.unlink(name)",
+            "        os.replace(name, path)",
+            "        path.write_bytes(content)\n        os.unlink(name)",
         ),
     ),
     _fault(
         "snapshot-file-left",
         "nothing is left on disk but the snapshot",
         (
-            "            os.replace(name, self.path)",
-            "            import shutil\n            shutil.copy(name, name + '2')\n"
-            "            os.replace(name, self.path)",
+            "        os.replace(name, path)",
+            "        import shutil\n        shutil.copy(name, name + '2')\n"
+            "        os.replace(name, path)",
         ),
     ),
     _fault(

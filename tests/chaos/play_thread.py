@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from chaos.scheduler import Scheduler
     from chaos.world import World
 
-_START: float = 30.0 + 1
+_START: float = 10 * 60.0 + 1  # a start that makes progress may take this long
 _CLOSE: float = 5.0 + 1
 
 
@@ -199,7 +199,7 @@ class _Play(Program):
         try:
             self._start(client)
         except ServiceError as error:
-            if self.keeps:
+            if self.keeps and not any(map(doors.says_other_tracking, world.records.messages)):
                 raise Violation("wrong", f"the snapshot was not used: {error}") from error
             self._close(client)
             world.oracle.restarted()

@@ -159,7 +159,7 @@ def test_a_file_of_another_shape_is_unusable_and_not_quoted(file: SnapshotFile, 
     assert "someone" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("now", "is_usable"), [(1100.0, True), (1100.5, False), (0.0, True)])
+@pytest.mark.parametrize(("now", "is_usable"), [(1100.0, True), (1100.5, False), (990.0, True)])
 def test_a_file_older_than_the_greatest_age_is_unusable(
     file: SnapshotFile, now: float, is_usable: bool
 ) -> None:
@@ -210,4 +210,52 @@ def test_processes_that_write_at_once_never_leave_a_torn_file(file: SnapshotFile
 
     assert [writer.wait() for writer in writers] == [0, 0, 0]
     assert seen - {"a"}
+    assert os.listdir(file.path.parent) == [file.path.name]
+
+
+@pytest.mark.timeout(20)
+def test_fifo_is_refused_at_once(file: SnapshotFile) -> None:
+    os.mkfifo(file.path)
+
+    with pytest.raises(SnapshotUnusable, match="expected a regular file"):
+        file.load(1001.0)
+
+
+def test_link_to_a_device_is_refused(file: SnapshotFile) -> None:
+    file.path.symlink_to("/dev/zero")
+
+    with pytest.raises(SnapshotUnusable, match="expected a regular file"):
+        file.load(1001.0)
+
+
+def test_huge_sparse_file_is_not_read(file: SnapshotFile) -> None:
+    with file.path.open("wb") as sparse:
+        sparse.truncate(3 * 2**30)
+
+    with pytest.raises(SnapshotUnusable, match="larger than"):
+        file.load(1001.0)
+
+
+def test_file_that_anybody_may_write_is_not_believed(file: SnapshotFile) -> None:
+    file.save(content())
+    file.path.chmod(0o666)
+
+    with pytest.raises(SnapshotUnusable, match="other users may write to it"):
+        file.load(1001.0)
+
+
+def test_file_from_the_future_does_not_pass_the_greatest_age(file: SnapshotFile) -> None:
+    file.save(content())
+
+    with pytest.raises(SnapshotUnusable, match="in the future"):
+        file.load(100.0)
+
+
+def test_what_a_killed_process_left_is_removed(file: SnapshotFile) -> None:
+    left = file.path.parent / f".{file.path.name}.abc.heksher-tmp"
+    left.write_bytes(b"half")
+    os.utime(left, (0, 0))
+
+    file.save(content())
+
     assert os.listdir(file.path.parent) == [file.path.name]

@@ -8,9 +8,6 @@ writers never see a partial one. Only its owner may read it.
 
 from __future__ import annotations
 
-import os
-import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -20,6 +17,7 @@ from pydantic_core import to_json
 from typing_extensions import TypedDict
 
 from heksher import wire
+from heksher.clients.snapshots.durable_file import FileRefused, read_trusted, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -65,6 +63,13 @@ class SavedState(TypedDict):
 _SAVED_STATE: Final[TypeAdapter[SavedState]] = TypeAdapter(SavedState)
 
 
+MAX_BYTES: Final = 256 * 2**20
+"""Bytes that a snapshot file may have; a larger one is not read."""
+
+CLOCKS_DIFFER: Final = 60.0
+"""Seconds by which clocks of machines that share a file may differ."""
+
+
 @dataclass(frozen=True, slots=True)
 class SnapshotFile:
     """The path of a snapshot file, and its maximum age.
@@ -85,20 +90,7 @@ class SnapshotFile:
             ValueError: The path is invalid.
         """
         header = f"{FORMAT} {sha256(content).hexdigest()} {len(content)}\n".encode()
-        # mkstemp creates the file with mode 0600, under a name that no other process uses.
-        handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(header)
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, self.path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(name)
-            raise
-        _sync_folder(self.path.parent)
+        write_whole(self.path, header + content)
 
     def load(self, now: float) -> SavedState:
         """Return the content of the file.
@@ -110,11 +102,16 @@ class SnapshotFile:
             SnapshotUnusable: There is no file, or it cannot be used; the text says why.
         """
         try:
-            raw = self.path.read_bytes()
+            raw = read_trusted(self.path, MAX_BYTES)
+        except FileRefused as refused:
+            raise SnapshotUnusable(str(refused)) from None
         except (OSError, ValueError) as error:
             raise SnapshotUnusable(f"it cannot be read: {reason_of(error)}") from None
         saved = _saved_state(raw)
         age = now - saved["saved_at"]
+        if self.max_age is not None and age < -CLOCKS_DIFFER:
+            # A clock that went back, or a wrong one: its age cannot be told.
+            raise SnapshotUnusable("it was saved in the future by this machine's clock")
         if self.max_age is not None and age > self.max_age:
             raise SnapshotUnusable(f"it is {age:.0f} s old, older than max_snapshot_age")
         return saved
@@ -138,16 +135,6 @@ def _saved_state(raw: bytes) -> SavedState:
 def reason_of(error: OSError | ValueError) -> str:
     """Return the message of *error*."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename durable, where the system can sync a folder."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def saved_content(

@@ -143,7 +143,7 @@ class DeclarationPace:
         has_hung = self._failures and self._last_seconds > 1
         if has_hung or self._failures > 1 or is_retry:
             # After a hang, those who failed together must not come back together.
-            base = max(1.0, self._last_seconds / 3)
+            base = min(12.0, max(1.0, self._last_seconds / 3))
             return self._random.uniform(0.2, 1.0) * base * max(1, min(self._failures, 4))
         seconds = 0.0
         if self._share < 1:
