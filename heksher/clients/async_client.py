@@ -8,15 +8,15 @@ from typing import Any, Final, Self, Unpack
 
 from heksher.clients.changes import Changes
 from heksher.clients.client import ClientState, HeksherClient
-from heksher.clients.conversation import refresh as flows
 from heksher.clients.conversation.declaring.progress import Progress
+from heksher.clients.conversation.refresh import ping, refresh
 from heksher.clients.conversation.rule_compiler import Refreshed, let_go
 from heksher.clients.conversation.service_settings import fetch_listing
 from heksher.clients.listeners import settings_of
 from heksher.clients.log_messages import report_malformed
 from heksher.clients.options import AsyncClientOptions, shows_options, with_defaults
 from heksher.clients.setting_data import SettingData, settings_data
-from heksher.clients.transport import fork as forking
+from heksher.clients.transport import fork
 from heksher.clients.transport.async_driver import CLOSE_TIMEOUT, AsyncDriver, breathe
 from heksher.exceptions import ClientClosed, ClientStateError, ServiceError
 from heksher.settings.setting import Setting
@@ -89,7 +89,7 @@ class AsyncHeksherClient(HeksherClient):
         self._check_new()
         self._upkeep.take_over(self._events)
         self._state, self._loop = ClientState.STARTING, asyncio.get_running_loop()
-        forking.watch(self._events)
+        fork.watch(self._events)
         try:
             await self._first_refresh()
         except BaseException as error:
@@ -176,9 +176,7 @@ class AsyncHeksherClient(HeksherClient):
     async def _drive_refresh(
         self, *, first: bool, thorough: bool, progress: Progress | None = None
     ) -> Exception | None:
-        flow = flows.refresh(
-            self._upkeep.session, first=first, thorough=thorough, progress=progress
-        )
+        flow = refresh(self._upkeep.session, first=first, thorough=thorough, progress=progress)
         refreshed = await self._driver.drive(flow)
         async with self.modification_lock:
             former = self._upkeep.publish(refreshed)
@@ -229,7 +227,7 @@ class AsyncHeksherClient(HeksherClient):
         """
         self._state = ClientState.CLOSED
         self._registry.release(self._events)
-        forking.unwatch(self._events)
+        fork.unwatch(self._events)
         try:
             if self._is_in_its_loop():
                 ending = self._end()
@@ -283,7 +281,7 @@ class AsyncHeksherClient(HeksherClient):
             ClientClosed: The client is closed.
         """
         self._check_open()
-        await self._driver.drive(flows.ping())
+        await self._driver.drive(ping())
 
     async def get_settings(self) -> dict[str, SettingData]:
         """Return all settings of the service by name, whichever program declared them.

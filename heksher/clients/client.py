@@ -18,7 +18,7 @@ from heksher.clients.log_messages import report_callback, report_forked
 from heksher.clients.options import ClientOptions
 from heksher.clients.snapshots.last_good import last_good
 from heksher.clients.status import ClientStatus
-from heksher.clients.transport import fork as forking
+from heksher.clients.transport import fork
 from heksher.clients.transport.endpoint import Endpoint, check_positive
 from heksher.exceptions import (
     ClientClosed,
@@ -216,7 +216,7 @@ class HeksherClient(ABC):
         self._registry.release(self._events)
 
     def _report_ended_in_child(self, why: str) -> None:
-        forking.unwatch(self._events)
+        fork.unwatch(self._events)
         report_forked(
             type(self).__name__,
             self.status.age,

@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
 from heksher.clients.client import ClientState, HeksherClient
-from heksher.clients.conversation import refresh as flows
 from heksher.clients.conversation.declaring.progress import Progress
+from heksher.clients.conversation.refresh import ping, refresh
 from heksher.clients.conversation.rule_compiler import let_go
 from heksher.clients.conversation.service_settings import fetch_listing
 from heksher.clients.listeners import settings_of
@@ -17,7 +17,7 @@ from heksher.clients.log_messages import report_callback, report_forked, report_
 from heksher.clients.options import ThreadClientOptions, shows_options, with_defaults
 from heksher.clients.setting_data import SettingData, settings_data
 from heksher.clients.thread_changes import ThreadChanges
-from heksher.clients.transport import fork as forking
+from heksher.clients.transport import fork
 from heksher.clients.transport.thread_driver import Overdue, ThreadDriver
 from heksher.exceptions import ClientClosed, ClientStateError, ServiceError
 from heksher.settings.setting import Setting
@@ -97,7 +97,7 @@ class ThreadHeksherClient(HeksherClient):
             self._check_new()
             self._upkeep.take_over(self._events)
             self._state = ClientState.STARTING
-        forking.watch(self._events)
+        fork.watch(self._events)
         try:
             self._first_refresh()
             with self._news:
@@ -176,9 +176,7 @@ class ThreadHeksherClient(HeksherClient):
         self, *, first: bool, thorough: bool, progress: Progress | None = None
     ) -> Exception | None:
         progress = progress or Progress()
-        flow = flows.refresh(
-            self._upkeep.session, first=first, thorough=thorough, progress=progress
-        )
+        flow = refresh(self._upkeep.session, first=first, thorough=thorough, progress=progress)
         refreshed = self._driver.drive(flow, due=lambda: progress.due)
         with self.modification_lock:
             if self._driver.is_closed:
@@ -207,7 +205,7 @@ class ThreadHeksherClient(HeksherClient):
             ClientStateError: The client is not started, or is closed; or this was called by the
                 update itself, such as in a listener.
         """
-        forking.wake(self._events)
+        fork.wake(self._events)
         done: Future[None] = Future()
         with self._news:
             self._check_started()
@@ -238,7 +236,7 @@ class ThreadHeksherClient(HeksherClient):
             self._news.notify_all()
             thread = self._thread
         self._registry.release(self._events)
-        forking.unwatch(self._events)
+        fork.unwatch(self._events)
         self._changes.close()
         self._driver.abort()
         self._settle(ClientClosed("client was closed"))
@@ -270,7 +268,7 @@ class ThreadHeksherClient(HeksherClient):
             ClientClosed: The client is closed.
         """
         self._check_open()
-        self._driver.drive(flows.ping())
+        self._driver.drive(ping())
 
     def get_settings(self) -> dict[str, SettingData]:
         """Return all settings of the service by name, whichever program declared them.
@@ -292,7 +290,7 @@ class ThreadHeksherClient(HeksherClient):
         It yields changes made from now on, and blocks until there is one. Slow consumers receive
         several updates merged into one set.
         """
-        forking.wake(self._events)
+        fork.wake(self._events)
         return self._changes.subscribe()
 
     def _wake(self) -> None:
@@ -330,4 +328,4 @@ class ThreadHeksherClient(HeksherClient):
             # The read that caused this must not fail; `reload` tries again.
             self._thread = None
             report_callback("restarting the updates in a forked child", error)
-            forking.put_to_sleep(self._events)
+            fork.put_to_sleep(self._events)

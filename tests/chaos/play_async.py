@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from chaos.scheduler import Scheduler
     from chaos.world import World
 
-_START: float = 10 * 60.0 + 6  # a start that makes progress may take this long
+_START: float = 2 * 60.0 + 6  # start_timeout counts from the last progress
 _CLOSE: float = 10.0 + 1
 
 

@@ -85,13 +85,13 @@ class Declarer:
         self,
         listing: Listing,
         randomness: random.Random,
-        degraded: Collection[str] = (),
-        progress: Progress | None = None,
+        degraded: Collection[str],
+        progress: Progress,
     ) -> None:
         self._listing = listing
         self._random = randomness
         self._degraded = degraded
-        self._progress = progress or Progress()
+        self._progress = progress
         self._pending: deque[ToSend] = deque()
         self._failures: dict[str, int] = {}
         self._in_vain = 0
